@@ -1,2 +1,32 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+
+mod cells;
+mod curve;
+mod detections;
+mod error;
+mod evaluate;
+mod evaluation;
+mod ground_truth;
+mod iou;
+mod json;
+mod matching;
+mod mean;
+mod outcomes;
+mod params;
+mod policy;
+mod summary;
+mod writer;
+
+pub use curve::{Curve, Hit, Outcome, curve_from_hits, least_hits, precision_recall_curve};
+pub use detections::{Detection, Detections};
+pub use error::{Error, Record};
+pub use evaluate::evaluate;
+pub use evaluation::{CategoryFigures, Evaluation, Selection, Shape};
+pub use ground_truth::{Annotation, Category, GroundTruth, Image};
+pub use iou::{Overlap, OverlapRow, Overlaps, box_iou};
+pub use matching::Matcher;
+pub use mean::{mean_of_defined, pairwise_sum};
+pub use params::{AreaRange, EvalParams, Pooling, coco_area_ranges, linspace};
+pub use policy::{DuplicateIds, IdZero, InputPolicy, NegativeSizes};
+pub use summary::Summary;

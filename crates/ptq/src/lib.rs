@@ -1,2 +1,16 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+
+mod calibrate;
+mod error;
+mod lower;
+mod method;
+mod placement;
+mod statistics;
+
+pub use calibrate::{Collection, QuantConfig, WeightMethod};
+pub use error::Error;
+pub use lower::{Fusion, lower_float, lower_integer};
+pub use method::{Method, Range, weight_bound};
+pub use placement::{ConcatPolicy, Group, Placement, PlacementOptions, Rule, Width};
+pub use statistics::{BINS, Histogram, Statistics};

@@ -1,2 +1,25 @@
 #![doc = include_str!("../README.md")]
-#![forbid(unsafe_code)]
+
+mod activation;
+mod error;
+mod executor;
+mod file;
+mod kernels;
+mod multiplier;
+mod program;
+mod quantizer;
+mod rounding;
+mod simd;
+mod table;
+mod validate;
+
+pub use activation::Activation;
+pub use error::{Error, FileFault};
+pub use executor::{Executor, Values};
+pub use multiplier::{Multiplier, ScaleForm, SharedMultipliers};
+pub use program::{
+    Constant, ConvGeometry, Description, Format, Program, Step, StepOp, TensorInfo,
+};
+pub use quantizer::{Granularity, QuantParams, QuantSpec, Scheme, fake_quantize};
+pub use rounding::{Rounding, round, saturate, shift_right};
+pub use simd::Isa;

@@ -1,2 +1,30 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+
+mod candidates;
+mod coco;
+mod decode;
+mod detection;
+mod draw;
+mod error;
+mod font;
+mod head;
+mod image_size;
+mod letterbox;
+mod nms;
+mod planar;
+mod resize;
+mod sigmoid;
+
+pub use candidates::candidates;
+pub use coco::{COCO_CATEGORY_IDS, COCO_NAMES, CocoDetection, coco_category_id};
+pub use decode::decode_all;
+pub use detection::{Detection, iou};
+pub use draw::{class_colour, draw_detections};
+pub use error::{Error, Result};
+pub use head::{Head, HeadLevel, HeadValues};
+pub use image_size::ImageSize;
+pub use letterbox::{LETTERBOX_GREY, LetterboxTransform, Letterboxed, clip, letterbox};
+pub use nms::{NmsParams, detect, nms};
+pub use planar::{to_planar_f32, to_planar_u8};
+pub use sigmoid::sigmoid;

@@ -1,0 +1,377 @@
+//! Expansion of a definition's modules into primitive operators.
+//!
+//! The rules of each module (channels, inner names, order of operations) are those of YOLOv5's `models/common.py`, release 7.0.
+
+use crate::{
+    Activation, Conv, Definition, DetectHead, Graph, Layer, LayerDefinition, MaxPool, Node, Op, TensorId,
+    error::Error,
+};
+use serde_yaml_ng::Value;
+
+/// Epsilon of every BatchNorm in YOLOv5 and YOLOv7 (PyTorch's own default is 1e-5).
+const BATCH_NORM_EPSILON: f32 = 1e-3;
+/// Channel counts are rounded up to a multiple of this.
+const CHANNEL_MULTIPLE: usize = 8;
+/// No layer may be wider: keeps sizes from hostile files far from overflow.
+const MAX_CHANNELS: usize = 1 << 16;
+
+/// Modules that [`Graph::from_definition`] understands.
+pub const MODULES: [&str; 10] =
+    ["Bottleneck", "C3", "Concat", "Conv", "DWConv", "Detect", "Focus", "SPP", "SPPF", "Upsample"];
+
+impl Graph {
+    /// Expands a definition into primitive operators with PyTorch's names.
+    ///
+    /// # Errors
+    /// Unknown modules, unusable arguments, references to layers that don't exist; each names the layer.
+    pub fn from_definition(definition: &Definition) -> Result<Self, Error> {
+        let activation = parse_activation(&definition.activation)
+            .ok_or(Error::Key { key: "activation", expected: "nn.SiLU(), nn.ReLU(), nn.ReLU6(), nn.Hardswish() or nn.LeakyReLU(slope)" })?;
+        let input = Node {
+            name: "input".to_owned(),
+            op: Op::Input { channels: definition.input_channels },
+            inputs: Vec::new(),
+            channels: definition.input_channels,
+            layer: None,
+        };
+        let mut expander = Expander { definition, activation, nodes: vec![input], layers: Vec::new(), head: None };
+        for (index, layer) in definition.layers.iter().enumerate() {
+            expander.layer(index, layer)?;
+        }
+        let outputs = expander.layers.last().map(|l| l.outputs.clone()).unwrap_or_default();
+        let mut graph = Graph {
+            name: definition.name.clone(),
+            nodes: expander.nodes,
+            layers: expander.layers,
+            outputs,
+            head: expander.head,
+        };
+        graph.find_strides()?;
+        Ok(graph)
+    }
+
+    /// Strides of the head's levels, read off the shapes of a test image.
+    fn find_strides(&mut self) -> Result<(), Error> {
+        const PROBE: usize = 1024;
+        let Some(head) = &mut self.head else { return Ok(()) };
+        head.strides = vec![1; self.outputs.len()];
+        let shapes = self.infer_shapes(PROBE, PROBE)?;
+        let strides = self.outputs.iter().map(|id| PROBE / shapes[id.0][1].max(1)).collect();
+        if let Some(head) = &mut self.head {
+            head.strides = strides;
+        }
+        Ok(())
+    }
+}
+
+/// The text forms of activations that yaml files use.
+fn parse_activation(text: &str) -> Option<Activation> {
+    let (name, rest) = text.trim().trim_start_matches("nn.").split_once('(')?;
+    let args = rest.strip_suffix(')')?;
+    Some(match name {
+        "SiLU" => Activation::Silu,
+        "ReLU" => Activation::Relu,
+        "ReLU6" => Activation::Relu6,
+        "Hardswish" => Activation::Hardswish,
+        "LeakyReLU" if args.trim().is_empty() => Activation::LeakyRelu { slope: 0.01 },
+        "LeakyReLU" => {
+            Activation::LeakyRelu { slope: args.split(',').next()?.trim_start_matches("negative_slope=").trim().parse().ok()? }
+        }
+        _ => return None,
+    })
+}
+
+/// The graph while it grows.
+struct Expander<'a> {
+    definition: &'a Definition,
+    activation: Activation,
+    nodes: Vec<Node>,
+    layers: Vec<Layer>,
+    head: Option<DetectHead>,
+}
+
+impl Expander<'_> {
+    fn layer(&mut self, index: usize, layer: &LayerDefinition) -> Result<(), Error> {
+        let inputs = layer.from.iter().map(|&from| self.resolve(index, from)).collect::<Result<Vec<_>, _>>()?;
+        let args = Args { layer: index, module: &layer.module, values: &layer.args };
+        let name = format!("model.{index}");
+        let outputs = match layer.module.as_str() {
+            "Detect" => self.detect(&name, &inputs, &args)?,
+            "Concat" => vec![self.concat(&name, inputs)?],
+            "Upsample" => vec![self.upsample(&name, inputs[0], &args)?],
+            _ => vec![self.block(&name, inputs[0], layer, &args)?],
+        };
+        self.layers.push(Layer { name, module: layer.module.clone(), outputs });
+        Ok(())
+    }
+
+    /// The tensor that `from` means for layer `index`.
+    fn resolve(&self, index: usize, from: i64) -> Result<TensorId, Error> {
+        if index == 0 && from == -1 {
+            return Ok(TensorId(0));
+        }
+        let absolute = if from < 0 { index as i64 + from } else { from };
+        let layer = usize::try_from(absolute).ok().and_then(|i| self.layers.get(i));
+        match layer.map(|l| l.outputs.as_slice()) {
+            Some(&[output]) => Ok(output),
+            _ => Err(Error::From { layer: index, from }),
+        }
+    }
+
+    /// The blocks whose first argument is a channel count, repeated `number` times where they don't repeat inside.
+    fn block(&mut self, name: &str, input: TensorId, layer: &LayerDefinition, args: &Args) -> Result<TensorId, Error> {
+        let out = self.scaled_channels(args)?;
+        let number = self.scaled_depth(layer.number);
+        if layer.module == "C3" {
+            return self.c3(name, input, out, number, args.flag(1, "shortcut", true)?, args);
+        }
+        let mut x = input;
+        for repeat in 0..number {
+            let path = if number == 1 { name.to_owned() } else { format!("{name}.{repeat}") };
+            x = match layer.module.as_str() {
+                "Conv" => self.conv_from_args(&path, x, out, args)?,
+                "DWConv" => self.depthwise(&path, x, out, args)?,
+                "Bottleneck" => {
+                    let shortcut = args.flag(1, "shortcut", true)?;
+                    let hidden = self.hidden(out, args.ratio(3, "e", 0.5)?, args)?;
+                    self.bottleneck(&path, x, out, hidden, shortcut, args.positive(2, "g", 1)?, args)?
+                }
+                "SPP" => self.spp(&path, x, out, &args.kernels(1)?),
+                "SPPF" => self.sppf(&path, x, out, args.positive(1, "k", 5)?),
+                "Focus" => self.focus(&path, x, out, args)?,
+                _ => {
+                    let module = layer.module.clone();
+                    return Err(Error::UnknownModule { layer: args.layer, module, known: &MODULES });
+                }
+            };
+        }
+        Ok(x)
+    }
+
+    fn scaled_depth(&self, number: usize) -> usize {
+        if number == 1 { 1 } else { ((number as f64 * self.definition.depth_multiple).round_ties_even() as usize).max(1) }
+    }
+
+    /// The first argument times `width_multiple`, raised to a multiple of 8.
+    fn scaled_channels(&self, args: &Args) -> Result<usize, Error> {
+        if !MODULES.contains(&args.module) {
+            return Err(Error::UnknownModule { layer: args.layer, module: args.module.to_owned(), known: &MODULES });
+        }
+        let base = args.positive(0, "out channels", 0)?;
+        let units = (base as f64 * self.definition.width_multiple / CHANNEL_MULTIPLE as f64).ceil();
+        let channels = units as usize * CHANNEL_MULTIPLE;
+        if channels > MAX_CHANNELS { Err(args.wrong(0, "out channels", "at most 65536 after scaling")) } else { Ok(channels) }
+    }
+
+    fn hidden(&self, out: usize, ratio: f64, args: &Args) -> Result<usize, Error> {
+        let hidden = (out as f64 * ratio) as usize;
+        if hidden == 0 { Err(args.wrong(0, "out channels", "wide enough for one hidden channel")) } else { Ok(hidden) }
+    }
+
+    fn push(&mut self, name: String, op: Op, inputs: Vec<TensorId>, channels: usize) -> TensorId {
+        self.nodes.push(Node { name, op, inputs, channels, layer: Some(self.layers.len()) });
+        TensorId(self.nodes.len() - 1)
+    }
+
+    fn channels(&self, id: TensorId) -> usize {
+        self.nodes[id.0].channels
+    }
+
+    /// Convolution, BatchNorm, activation: `NAME.conv`, `NAME.bn`, `NAME.act`.
+    fn conv(&mut self, name: &str, input: TensorId, conv: Conv) -> TensorId {
+        let channels = conv.out_channels;
+        let x = self.push(format!("{name}.conv"), Op::Conv(conv), vec![input], channels);
+        let x = self.push(format!("{name}.bn"), Op::BatchNorm { epsilon: BATCH_NORM_EPSILON }, vec![x], channels);
+        self.push(format!("{name}.act"), Op::Activation(self.activation), vec![x], channels)
+    }
+
+    fn same_conv(&mut self, name: &str, input: TensorId, out: usize, kernel: usize) -> TensorId {
+        let conv = Conv::same(self.channels(input), out, kernel, 1);
+        self.conv(name, input, conv)
+    }
+
+    /// Arguments `out, k = 1, s = 1, p = k / 2, g = 1`.
+    fn conv_from_args(&mut self, name: &str, input: TensorId, out: usize, args: &Args) -> Result<TensorId, Error> {
+        let kernel = args.positive(1, "k", 1)?;
+        let mut conv = Conv::same(self.channels(input), out, kernel, args.positive(2, "s", 1)?);
+        conv.padding = [args.integer(3, "p", kernel / 2)?; 2];
+        conv.groups = args.positive(4, "g", 1)?;
+        args.check_groups(4, &conv)?;
+        Ok(self.conv(name, input, conv))
+    }
+
+    /// Arguments `out, k = 1, s = 1`; as many groups as both channel counts allow.
+    fn depthwise(&mut self, name: &str, input: TensorId, out: usize, args: &Args) -> Result<TensorId, Error> {
+        let channels = self.channels(input);
+        let mut conv = Conv::same(channels, out, args.positive(1, "k", 1)?, args.positive(2, "s", 1)?);
+        conv.groups = greatest_common_divisor(channels, out);
+        Ok(self.conv(name, input, conv))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "they are the module's own")]
+    fn bottleneck(
+        &mut self,
+        name: &str,
+        input: TensorId,
+        out: usize,
+        hidden: usize,
+        shortcut: bool,
+        groups: usize,
+        args: &Args,
+    ) -> Result<TensorId, Error> {
+        let x = self.same_conv(&format!("{name}.cv1"), input, hidden, 1);
+        let conv = Conv { groups, ..Conv::same(hidden, out, 3, 1) };
+        args.check_groups(2, &conv)?;
+        let x = self.conv(&format!("{name}.cv2"), x, conv);
+        if shortcut && self.channels(input) == out {
+            return Ok(self.push(format!("{name}.add"), Op::Add, vec![input, x], out));
+        }
+        Ok(x)
+    }
+
+    fn c3(&mut self, name: &str, input: TensorId, out: usize, number: usize, shortcut: bool, args: &Args) -> Result<TensorId, Error> {
+        let hidden = self.hidden(out, args.ratio(3, "e", 0.5)?, args)?;
+        let groups = args.positive(2, "g", 1)?;
+        let mut main = self.same_conv(&format!("{name}.cv1"), input, hidden, 1);
+        for repeat in 0..number {
+            main = self.bottleneck(&format!("{name}.m.{repeat}"), main, hidden, hidden, shortcut, groups, args)?;
+        }
+        let side = self.same_conv(&format!("{name}.cv2"), input, hidden, 1);
+        let joined = self.push(format!("{name}.cat"), Op::Concat, vec![main, side], 2 * hidden);
+        Ok(self.same_conv(&format!("{name}.cv3"), joined, out, 1))
+    }
+
+    fn pool(&mut self, name: String, input: TensorId, kernel: usize) -> TensorId {
+        let channels = self.channels(input);
+        self.push(name, Op::MaxPool(MaxPool { kernel, stride: 1, padding: kernel / 2 }), vec![input], channels)
+    }
+
+    fn spp(&mut self, name: &str, input: TensorId, out: usize, kernels: &[usize]) -> TensorId {
+        let hidden = (self.channels(input) / 2).max(1);
+        let x = self.same_conv(&format!("{name}.cv1"), input, hidden, 1);
+        let mut parts = vec![x];
+        for (i, &kernel) in kernels.iter().enumerate() {
+            parts.push(self.pool(format!("{name}.m.{i}"), x, kernel));
+        }
+        let channels = hidden * parts.len();
+        let joined = self.push(format!("{name}.cat"), Op::Concat, parts, channels);
+        self.same_conv(&format!("{name}.cv2"), joined, out, 1)
+    }
+
+    fn sppf(&mut self, name: &str, input: TensorId, out: usize, kernel: usize) -> TensorId {
+        let hidden = (self.channels(input) / 2).max(1);
+        let mut parts = vec![self.same_conv(&format!("{name}.cv1"), input, hidden, 1)];
+        for i in 0..3 {
+            parts.push(self.pool(format!("{name}.m.{i}"), parts[i], kernel));
+        }
+        let joined = self.push(format!("{name}.cat"), Op::Concat, parts, 4 * hidden);
+        self.same_conv(&format!("{name}.cv2"), joined, out, 1)
+    }
+
+    fn focus(&mut self, name: &str, input: TensorId, out: usize, args: &Args) -> Result<TensorId, Error> {
+        let channels = 4 * self.channels(input);
+        let x = self.push(format!("{name}.space_to_depth"), Op::SpaceToDepth, vec![input], channels);
+        self.conv_from_args(&format!("{name}.conv"), x, out, args)
+    }
+
+    fn concat(&mut self, name: &str, inputs: Vec<TensorId>) -> Result<TensorId, Error> {
+        let channels = inputs.iter().map(|&id| self.channels(id)).sum();
+        Ok(self.push(name.to_owned(), Op::Concat, inputs, channels))
+    }
+
+    /// Arguments `size, scale_factor, mode`; only whole factors and mode `nearest`.
+    fn upsample(&mut self, name: &str, input: TensorId, args: &Args) -> Result<TensorId, Error> {
+        let scale = args.positive(1, "scale_factor", 0)?;
+        if args.values.get(2).and_then(Value::as_str).is_some_and(|mode| mode != "nearest") {
+            return Err(args.wrong(2, "mode", "nearest"));
+        }
+        let channels = self.channels(input);
+        Ok(self.push(name.to_owned(), Op::Upsample { scale }, vec![input], channels))
+    }
+
+    /// One 1x1 convolution with bias per level: `NAME.m.0`, `NAME.m.1`, ...
+    fn detect(&mut self, name: &str, inputs: &[TensorId], args: &Args) -> Result<Vec<TensorId>, Error> {
+        let classes = match args.values.first() {
+            Some(Value::String(s)) if s == "nc" => self.definition.classes,
+            _ => args.positive(0, "nc", 0)?,
+        };
+        let levels = &self.definition.anchors;
+        if levels.len() != inputs.len() {
+            return Err(args.wrong(1, "anchors", "one list per level that is read"));
+        }
+        let anchors: Vec<Vec<[f32; 2]>> =
+            levels.iter().map(|level| level.chunks_exact(2).map(|wh| [wh[0], wh[1]]).collect()).collect();
+        let channels = anchors[0].len() * (5 + classes);
+        self.head = Some(DetectHead { name: name.to_owned(), classes, anchors, strides: Vec::new() });
+        let level = |(i, &input): (usize, &TensorId)| {
+            let conv = Conv { bias: true, ..Conv::same(self.channels(input), channels, 1, 1) };
+            self.push(format!("{name}.m.{i}"), Op::Conv(conv), vec![input], channels)
+        };
+        Ok(inputs.iter().enumerate().map(level).collect())
+    }
+}
+
+fn greatest_common_divisor(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
+}
+
+/// Positional arguments of a module, with defaults.
+struct Args<'a> {
+    layer: usize,
+    module: &'a str,
+    values: &'a [Value],
+}
+
+impl Args<'_> {
+    fn wrong(&self, position: usize, name: &'static str, expected: &'static str) -> Error {
+        Error::Argument { layer: self.layer, module: self.module.to_owned(), position, name, expected }
+    }
+
+    /// A value at `position`; `None` where it is absent or null.
+    fn at(&self, position: usize) -> Option<&Value> {
+        self.values.get(position).filter(|v| !v.is_null() && v.as_str() != Some("None"))
+    }
+
+    fn integer(&self, position: usize, name: &'static str, default: usize) -> Result<usize, Error> {
+        let Some(value) = self.at(position) else { return Ok(default) };
+        let number = value.as_u64().filter(|&n| n <= MAX_CHANNELS as u64);
+        number.map(|n| n as usize).ok_or_else(|| self.wrong(position, name, "a whole number from 0 to 65536"))
+    }
+
+    fn positive(&self, position: usize, name: &'static str, default: usize) -> Result<usize, Error> {
+        match self.integer(position, name, default)? {
+            0 => Err(self.wrong(position, name, "a positive whole number")),
+            n => Ok(n),
+        }
+    }
+
+    /// Python's booleans; yaml 1.2 reads `False` as text.
+    fn flag(&self, position: usize, name: &'static str, default: bool) -> Result<bool, Error> {
+        match self.at(position) {
+            None => Ok(default),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(Value::String(s)) if s == "True" => Ok(true),
+            Some(Value::String(s)) if s == "False" => Ok(false),
+            Some(_) => Err(self.wrong(position, name, "True or False")),
+        }
+    }
+
+    fn ratio(&self, position: usize, name: &'static str, default: f64) -> Result<f64, Error> {
+        let Some(value) = self.at(position) else { return Ok(default) };
+        let ratio = value.as_f64().filter(|r| *r > 0.0 && *r <= 8.0);
+        ratio.ok_or_else(|| self.wrong(position, name, "a ratio in (0, 8]"))
+    }
+
+    /// The window sizes of SPP.
+    fn kernels(&self, position: usize) -> Result<Vec<usize>, Error> {
+        let Some(value) = self.at(position) else { return Ok(vec![5, 9, 13]) };
+        let list = value.as_sequence().map(|l| l.iter().map(|v| v.as_u64().filter(|k| k % 2 == 1 && *k < 256)));
+        let list = list.and_then(|l| l.map(|k| k.map(|k| k as usize)).collect::<Option<Vec<_>>>());
+        list.filter(|l| !l.is_empty()).ok_or_else(|| self.wrong(position, "k", "a list of odd window sizes"))
+    }
+
+    fn check_groups(&self, position: usize, conv: &Conv) -> Result<(), Error> {
+        let divides = conv.in_channels % conv.groups == 0 && conv.out_channels % conv.groups == 0;
+        if divides { Ok(()) } else { Err(self.wrong(position, "g", "a divisor of both channel counts")) }
+    }
+}

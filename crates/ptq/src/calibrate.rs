@@ -1,0 +1,138 @@
+//! From images to a configuration: statistics of every group, then a quantiser by the chosen method.
+
+use crate::{Error, Group, Method, Placement, Range, Rule, Statistics, Width};
+use nn_graph::Graph;
+use quant_core::{Executor, Format, Program, QuantParams, QuantSpec, Rounding, ScaleForm, Scheme, Values};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Statistics by tensor name.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Collection {
+    tensors: BTreeMap<String, Statistics>,
+}
+
+impl Collection {
+    /// An empty collection for all tensors that `placement` needs.
+    #[must_use]
+    pub fn new(graph: &Graph, placements: &[&Placement]) -> Self {
+        let groups = placements.iter().flat_map(|p| p.groups());
+        let names = groups.filter(|g| g.rule != Rule::ImageInput).flat_map(|g| &g.sources);
+        Self { tensors: names.map(|&id| (graph.node(id).name.clone(), Statistics::default())).collect() }
+    }
+
+    /// Runs the float `program` on an image and adds all tensors of the collection. The program must keep every tensor of the
+    /// graph ([`crate::lower_float`] without fusion).
+    ///
+    /// # Errors
+    /// As [`Executor::run`].
+    pub fn observe(&mut self, program: &Program, executor: &mut Executor<'_>, image: &[f32]) -> Result<(), Error> {
+        executor.run_with(image, |tensor, values| {
+            let statistics = self.tensors.get_mut(&program.tensors()[tensor].name);
+            if let (Some(statistics), Values::F32(values)) = (statistics, values) {
+                statistics.observe(values);
+            }
+        })?;
+        Ok(())
+    }
+
+    /// Adds another collection; the order of merging does not matter.
+    pub fn merge(&mut self, other: Self) {
+        for (name, statistics) in other.tensors {
+            self.tensors.entry(name).or_default().merge(statistics);
+        }
+    }
+
+    /// Statistics of one tensor.
+    #[must_use]
+    pub fn get(&self, tensor: &str) -> Option<&Statistics> {
+        self.tensors.get(tensor)
+    }
+
+    /// The pooled statistics of a group.
+    fn pooled(&self, graph: &Graph, group: &Group) -> Result<Statistics, Error> {
+        let mut pooled = Statistics::default();
+        for &id in &group.sources {
+            let name = &graph.node(id).name;
+            pooled.merge(self.get(name).ok_or_else(|| Error::NoStatistics { tensor: name.clone() })?.clone());
+        }
+        Ok(pooled)
+    }
+}
+
+/// How weights get their scale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WeightMethod {
+    /// `max |w| / q_max` per output channel.
+    #[default]
+    Max,
+    /// Least squared error per output channel.
+    Mse,
+}
+
+/// Everything that lowering to integers needs to know besides the graph and its parameters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QuantConfig {
+    /// Format of every tensor, by name.
+    pub formats: BTreeMap<String, Format>,
+    /// Convolutions (with their activation) that stay in f32, by name.
+    pub float: BTreeSet<String>,
+    /// How weights get their scale.
+    pub weights: WeightMethod,
+    /// Form of the factors of requantisation.
+    pub scale_form: ScaleForm,
+    /// Rounding of requantisation.
+    pub rounding: Rounding,
+}
+
+impl QuantConfig {
+    /// Chooses a quantiser for every group by `method`; groups of 16 bits always take twice the largest magnitude, which costs one
+    /// bit of fifteen and leaves room for images that calibration has not seen.
+    ///
+    /// # Errors
+    /// Names the tensor whose statistics are missing, empty or not finite.
+    pub fn calibrate(
+        graph: &Graph,
+        placement: &Placement,
+        collection: &Collection,
+        method: Method,
+        scheme: Scheme,
+    ) -> Result<Self, Error> {
+        let formats: Vec<(&Group, Format)> = placement
+            .groups()
+            .par_iter()
+            .map(|group| {
+                let name = &graph.node(group.members[0]).name;
+                Ok((group, format(graph, group, collection, method, scheme).map_err(|e| e.of(name))?))
+            })
+            .collect::<Result<_, Error>>()?;
+        let named = |(group, format): &(&Group, Format)| {
+            let format = *format;
+            group.members.iter().map(move |&id| (graph.node(id).name.clone(), format)).collect::<Vec<_>>()
+        };
+        Ok(Self {
+            formats: formats.iter().flat_map(named).collect(),
+            float: BTreeSet::new(),
+            weights: WeightMethod::default(),
+            scale_form: ScaleForm::default(),
+            rounding: Rounding::default(),
+        })
+    }
+}
+
+fn format(graph: &Graph, group: &Group, collection: &Collection, method: Method, scheme: Scheme) -> Result<Format, Error> {
+    if group.rule == Rule::ImageInput {
+        return Ok(Format::I8(QuantParams { scale: 1.0 / 255.0, zero_point: -128 }));
+    }
+    let statistics = collection.pooled(graph, group)?;
+    if group.width == Width::Bits16 {
+        let Range { high, .. } = Method::Max.range(&statistics, &QuantSpec::int16())?;
+        let bound = (2.0 * high).min(f32::MAX);
+        return Ok(Format::I16(QuantSpec::int16().params_for_range(-bound, bound)?));
+    }
+    let spec = QuantSpec::int8(method.scheme(scheme));
+    let range = method.range(&statistics, &spec)?;
+    Ok(Format::I8(spec.params_for_range(range.low, range.high)?))
+}

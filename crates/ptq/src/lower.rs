@@ -1,0 +1,319 @@
+//! Lowering: the walker that turns a graph, its parameters and a configuration into a program.
+
+use crate::placement::is_fused;
+use crate::{Error, QuantConfig, WeightMethod, weight_bound};
+use nn_graph::{Activation, Conv, Graph, Node, Op, Params, TensorId};
+use quant_core::{
+    Constant, ConvGeometry, Description, Format, Multiplier, Program, QuantSpec, Rounding, SharedMultipliers, Step, StepOp,
+    TensorInfo,
+};
+use std::collections::BTreeMap;
+
+/// Whether a convolution and its activation become one step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fusion {
+    /// One step; the argument of the activation never exists in memory.
+    Fused,
+    /// Two steps, so that every tensor of the graph can be observed.
+    EveryTensor,
+}
+
+/// The float program of a graph whose BatchNorm is folded.
+///
+/// # Errors
+/// [`Error::Unsupported`] for a BatchNorm, [`Error::Parameter`] for a missing parameter.
+pub fn lower_float(graph: &Graph, params: &Params, fusion: Fusion) -> Result<Program, Error> {
+    Lowering::new(graph, params, None, fusion).run()
+}
+
+/// The program of a graph whose BatchNorm is folded, in integers but for the convolutions that `config` leaves in f32.
+///
+/// The image enters as f32 and is quantised by the first step; outputs stay integers.
+///
+/// # Errors
+/// As [`lower_float`]; also if a tensor has no quantiser, a weight is not finite, or scales can't be represented.
+pub fn lower_integer(graph: &Graph, params: &Params, config: &QuantConfig) -> Result<Program, Error> {
+    Lowering::new(graph, params, Some(config), Fusion::Fused).run()
+}
+
+/// The activation of quant-core with the meaning of the graph's.
+fn activation(activation: Activation) -> quant_core::Activation {
+    match activation {
+        Activation::Silu => quant_core::Activation::Silu,
+        Activation::Relu => quant_core::Activation::Relu,
+        Activation::Relu6 => quant_core::Activation::Relu6,
+        Activation::LeakyRelu { slope } => quant_core::Activation::LeakyRelu { slope },
+        Activation::Sigmoid => quant_core::Activation::Sigmoid,
+        Activation::Hardswish => quant_core::Activation::Hardswish,
+    }
+}
+
+fn geometry(conv: &Conv) -> ConvGeometry {
+    ConvGeometry {
+        in_channels: conv.in_channels,
+        out_channels: conv.out_channels,
+        kernel: conv.kernel,
+        stride: conv.stride,
+        padding: conv.padding,
+        dilation: conv.dilation,
+        groups: conv.groups,
+    }
+}
+
+/// The activation that a convolution is fused with.
+#[derive(Clone, Copy)]
+struct Fused {
+    function: quant_core::Activation,
+    /// The tensor that the activation produces.
+    result: TensorId,
+}
+
+struct Lowering<'a> {
+    graph: &'a Graph,
+    params: &'a Params,
+    config: Option<&'a QuantConfig>,
+    fusion: Fusion,
+    consumers: Vec<Vec<TensorId>>,
+    /// The program's tensor of every tensor of the graph.
+    tensor_of: Vec<usize>,
+    tensors: Vec<TensorInfo>,
+    steps: Vec<Step>,
+    constants: BTreeMap<String, Constant>,
+}
+
+impl<'a> Lowering<'a> {
+    fn new(graph: &'a Graph, params: &'a Params, config: Option<&'a QuantConfig>, fusion: Fusion) -> Self {
+        Self {
+            graph,
+            params,
+            config,
+            fusion,
+            consumers: graph.consumers(),
+            tensor_of: vec![usize::MAX; graph.nodes().len()],
+            tensors: Vec::new(),
+            steps: Vec::new(),
+            constants: BTreeMap::new(),
+        }
+    }
+
+    fn run(mut self) -> Result<Program, Error> {
+        let graph = self.graph;
+        for id in graph.tensors() {
+            // A fused activation was lowered with its convolution.
+            if self.tensor_of[id.index()] == usize::MAX {
+                self.node(id, graph.node(id))?;
+            }
+        }
+        let outputs = graph.outputs().iter().map(|id| self.tensor_of[id.index()]).collect();
+        let description = Description { tensors: self.tensors, steps: self.steps, outputs };
+        Ok(Program::new(description, self.constants)?)
+    }
+
+    fn node(&mut self, id: TensorId, node: &Node) -> Result<(), Error> {
+        match &node.op {
+            Op::Input { channels } => self.input(id, *channels),
+            Op::Conv(conv) => self.conv(id, node, conv),
+            Op::BatchNorm { .. } => Err(Error::Unsupported { node: node.name.clone(), kind: node.op.kind() }),
+            Op::Activation(function) => self.simple(id, StepOp::Activation(activation(*function))),
+            Op::MaxPool(pool) => {
+                let op = StepOp::MaxPool { kernel: pool.kernel, stride: pool.stride, padding: pool.padding };
+                self.simple(id, op)
+            }
+            Op::Upsample { scale } => self.simple(id, StepOp::Upsample { scale: *scale }),
+            Op::SpaceToDepth => self.simple(id, StepOp::SpaceToDepth),
+            Op::Add => self.add(id, node),
+            Op::Concat => self.concat(id, node),
+        }
+    }
+
+    fn rounding(&self) -> Rounding {
+        self.config.map_or_else(Rounding::default, |c| c.rounding)
+    }
+
+    fn format(&self, id: TensorId) -> Result<Format, Error> {
+        let Some(config) = self.config else { return Ok(Format::F32) };
+        let name = &self.graph.node(id).name;
+        config.formats.get(name).copied().ok_or_else(|| Error::NoQuantizer { tensor: name.clone() })
+    }
+
+    fn tensor(&mut self, name: String, channels: usize, format: Format) -> usize {
+        self.tensors.push(TensorInfo { name, channels, format });
+        self.tensors.len() - 1
+    }
+
+    /// The program's tensor for a tensor of the graph.
+    fn produce(&mut self, id: TensorId) -> Result<usize, Error> {
+        let format = self.format(id)?;
+        let node = self.graph.node(id);
+        let tensor = self.tensor(node.name.clone(), node.channels, format);
+        self.tensor_of[id.index()] = tensor;
+        Ok(tensor)
+    }
+
+    fn step(&mut self, name: &str, op: StepOp, inputs: Vec<usize>, output: usize) {
+        self.steps.push(Step { name: name.to_owned(), op, inputs, output });
+    }
+
+    fn input(&mut self, id: TensorId, channels: usize) -> Result<(), Error> {
+        if self.config.is_some() {
+            let image = self.tensor("image".to_owned(), channels, Format::F32);
+            let output = self.produce(id)?;
+            self.step("input", StepOp::Quantize, vec![image], output);
+            return Ok(());
+        }
+        self.produce(id).map(|_| ())
+    }
+
+    /// A step that reads the node's inputs as they are.
+    fn simple(&mut self, id: TensorId, op: StepOp) -> Result<(), Error> {
+        let node = self.graph.node(id);
+        let inputs = node.inputs.iter().map(|i| self.tensor_of[i.index()]).collect();
+        let output = self.produce(id)?;
+        self.step(&node.name, op, inputs, output);
+        Ok(())
+    }
+
+    fn add(&mut self, id: TensorId, node: &Node) -> Result<(), Error> {
+        let target = self.format(id)?.params();
+        let multipliers = match target {
+            None => None,
+            Some(target) => {
+                let factors = self.input_scales(node)?.into_iter().map(|s| s / f64::from(target.scale)).collect::<Vec<_>>();
+                Some(SharedMultipliers::from_real(&factors)?)
+            }
+        };
+        let rounding = self.rounding();
+        self.simple(id, StepOp::Add { multipliers, rounding })
+    }
+
+    fn input_scales(&self, node: &Node) -> Result<Vec<f64>, Error> {
+        let scale = |&id: &TensorId| Ok(self.format(id)?.params().map_or(1.0, |p| f64::from(p.scale)));
+        node.inputs.iter().map(scale).collect()
+    }
+
+    fn concat(&mut self, id: TensorId, node: &Node) -> Result<(), Error> {
+        let target = self.format(id)?;
+        let form = self.config.map(|c| c.scale_form).unwrap_or_default();
+        let mut rescale = Vec::new();
+        for &input in &node.inputs {
+            let format = self.format(input)?;
+            rescale.push(match (format.params(), target.params()) {
+                (Some(from), Some(to)) if format != target => {
+                    Some(Multiplier::from_real(f64::from(from.scale) / f64::from(to.scale), form)?)
+                }
+                _ => None,
+            });
+        }
+        let rounding = self.rounding();
+        self.simple(id, StepOp::Concat { rescale, rounding })
+    }
+
+    fn fused(&self, id: TensorId) -> Option<Fused> {
+        if self.fusion == Fusion::EveryTensor || !is_fused(self.graph, &self.consumers, id) {
+            return None;
+        }
+        let result = self.consumers[id.index()][0];
+        match self.graph.node(result).op {
+            Op::Activation(function) => Some(Fused { function: activation(function), result }),
+            _ => None,
+        }
+    }
+
+    fn conv(&mut self, id: TensorId, node: &Node, conv: &Conv) -> Result<(), Error> {
+        let fused = self.fused(id);
+        let integer = self.config.is_some_and(|c| !c.float.contains(&node.name));
+        match (integer, self.config) {
+            (true, Some(config)) => self.conv_i8(id, node, conv, fused, config),
+            (_, config) => self.conv_f32(id, node, conv, fused, config.is_some()),
+        }
+    }
+
+    fn param(&self, name: &str) -> Result<&'a [f32], Error> {
+        let tensor = self.params.get(name).ok_or_else(|| Error::Parameter { name: name.to_owned() })?;
+        Ok(tensor.data())
+    }
+
+    /// The bias, zeros where the convolution has none.
+    fn bias(&self, node: &Node, conv: &Conv) -> Result<Vec<f32>, Error> {
+        if conv.bias { Ok(self.param(&format!("{}.bias", node.name))?.to_vec()) } else { Ok(vec![0.0; conv.out_channels]) }
+    }
+
+    /// A float convolution; among integers it is an island between a dequantisation and a quantisation.
+    fn conv_f32(&mut self, id: TensorId, node: &Node, conv: &Conv, fused: Option<Fused>, island: bool) -> Result<(), Error> {
+        let (weight, bias) = (format!("{}.weight", node.name), format!("{}.bias", node.name));
+        self.constants.insert(weight.clone(), Constant::F32(self.param(&weight)?.to_vec()));
+        self.constants.insert(bias.clone(), Constant::F32(self.bias(node, conv)?));
+        let op = StepOp::ConvF32 { geometry: geometry(conv), weight, bias, activation: fused.map(|f| f.function) };
+        let input = self.tensor_of[node.inputs[0].index()];
+        let output = self.produce(fused.map_or(id, |f| f.result))?;
+        if !island {
+            self.step(&node.name, op, vec![input], output);
+            return Ok(());
+        }
+        let real_in = self.tensor(format!("{}.float_input", node.name), conv.in_channels, Format::F32);
+        let real_out = self.tensor(format!("{}.float_output", node.name), conv.out_channels, Format::F32);
+        self.step(&format!("{}.dequantize", node.name), StepOp::Dequantize, vec![input], real_in);
+        self.step(&node.name, op, vec![real_in], real_out);
+        self.step(&format!("{}.quantize", node.name), StepOp::Quantize, vec![real_out], output);
+        Ok(())
+    }
+
+    fn conv_i8(&mut self, id: TensorId, node: &Node, conv: &Conv, fused: Option<Fused>, config: &QuantConfig) -> Result<(), Error> {
+        let (weight, bias) = (format!("{}.weight", node.name), format!("{}.bias", node.name));
+        let multipliers = format!("{}.multipliers", node.name);
+        let sums_to = self.format(id)?;
+        let scale_in = self.format(node.inputs[0])?.params().map_or(1.0, |p| f64::from(p.scale));
+        let scale_out = sums_to.params().map_or(1.0, |p| f64::from(p.scale));
+        let real_bias = self.bias(node, conv)?;
+        let quantized = quantize_weight(self.param(&weight)?, &real_bias, scale_in, config.weights).map_err(|e| e.of(&weight))?;
+        let mut pairs = Vec::with_capacity(2 * conv.out_channels);
+        for scale in &quantized.scales {
+            let multiplier = Multiplier::from_real(scale_in * scale / scale_out, config.scale_form)?;
+            pairs.extend([multiplier.mantissa, i32::from(multiplier.shift)]);
+        }
+        self.constants.insert(weight.clone(), Constant::I8(quantized.weight));
+        self.constants.insert(bias.clone(), Constant::I32(quantized.bias));
+        self.constants.insert(multipliers.clone(), Constant::I32(pairs));
+        let activation = fused.map(|f| (f.function, sums_to));
+        let rounding = config.rounding;
+        let op = StepOp::ConvI8 { geometry: geometry(conv), weight, bias, multipliers, rounding, activation };
+        let input = self.tensor_of[node.inputs[0].index()];
+        let output = self.produce(fused.map_or(id, |f| f.result))?;
+        self.step(&node.name, op, vec![input], output);
+        Ok(())
+    }
+}
+
+struct QuantizedWeight {
+    weight: Vec<i8>,
+    /// In units of `scale_in * scale`.
+    bias: Vec<i32>,
+    /// Per output channel.
+    scales: Vec<f64>,
+}
+
+/// Quantises weight and bias per output channel. A channel's scale is raised where its bias would otherwise not fit 2^29 steps: its
+/// weights are then too small to matter beside the bias.
+fn quantize_weight(weight: &[f32], bias: &[f32], scale_in: f64, method: WeightMethod) -> Result<QuantizedWeight, Error> {
+    const MAX_BIAS: f64 = (1 << 29) as f64;
+    let spec = QuantSpec::int8_weights();
+    let mut result = QuantizedWeight { weight: Vec::with_capacity(weight.len()), bias: Vec::new(), scales: Vec::new() };
+    for (row, &bias) in weight.chunks_exact((weight.len() / bias.len()).max(1)).zip(bias) {
+        if !bias.is_finite() {
+            return Err(Error::NonFinite { count: 1 });
+        }
+        let bound = weight_bound(row, &spec, method == WeightMethod::Mse)?;
+        let mut params = spec.params_for_range(-bound, bound)?;
+        let needed = (f64::from(bias).abs() / (scale_in * MAX_BIAS)) as f32;
+        if bound == 0.0 && bias != 0.0 {
+            params.scale = needed.max(f32::MIN_POSITIVE);
+        }
+        params.scale = params.scale.max(needed);
+        let quantize = |&w: &f32| params.quantize(f64::from(w), spec.q_min(), spec.q_max(), Rounding::HalfEven) as i8;
+        result.weight.extend(row.iter().map(quantize));
+        let scale = f64::from(params.scale);
+        result.bias.push((f64::from(bias) / (scale_in * scale)).round_ties_even() as i32);
+        result.scales.push(scale);
+    }
+    Ok(result)
+}

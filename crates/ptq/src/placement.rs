@@ -1,0 +1,311 @@
+//! Where quantisers go, and which tensors share one.
+//!
+//! Placement is data about the tensors of a graph whose BatchNorm is folded: every tensor belongs to one [`Group`], and a group has one
+//! quantiser. Ties are transitive (union-find), and are decided before statistics are collected, so that the tensors of a group
+//! pool their data in one histogram.
+
+use nn_graph::{Graph, Op, TensorId};
+use serde::{Deserialize, Serialize};
+
+/// Width of the integers of a tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Width {
+    /// 8 bits.
+    Bits8,
+    /// 16 bits.
+    Bits16,
+}
+
+/// What happens where branches meet in a concatenation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConcatPolicy {
+    /// All branches and the result share one quantiser: nothing is computed, but a narrow branch gets a wide branch's step.
+    Tie,
+    /// A branch that nothing else reads shares the result's quantiser (its values are rounded once, straight to that step); any
+    /// other keeps its own and is re-scaled.
+    TieExclusive,
+    /// Every branch keeps its own quantiser and is re-scaled.
+    Rescale,
+}
+
+/// What a target wants of placement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlacementOptions {
+    /// Width of the argument of an activation, and of the detection outputs.
+    pub preactivation: Width,
+    /// Ties at concatenations.
+    pub concat: ConcatPolicy,
+    /// Whether both operands and the result of an addition share one quantiser.
+    pub tie_add: bool,
+}
+
+impl Default for PlacementOptions {
+    fn default() -> Self {
+        Self { preactivation: Width::Bits16, concat: ConcatPolicy::TieExclusive, tie_add: false }
+    }
+}
+
+/// Why a tensor is quantised as it is. The names are those of reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// The image: 8 bits, scale 1/255, zero point -128, so that pixels are exact whatever the method.
+    ImageInput,
+    /// Read by a convolution: 8 bits.
+    ConvInput,
+    /// Argument of an activation that is fused with its convolution: width of the target.
+    PreActivation,
+    /// Read by additions alone, so that it never leaves the adder: 16 bits where pre-activations have 16.
+    ResidualOperand,
+    /// Leaves the graph: width of pre-activations.
+    DetectOutput,
+    /// None of the above: 8 bits.
+    Other,
+    /// Tie: pooling, upsampling and rearranging only move values, so result and input share a quantiser.
+    PassThroughTie,
+    /// Tie: a concatenation and a branch.
+    ConcatTie,
+    /// Tie: an addition, its operands and its result.
+    AddTie,
+}
+
+impl Rule {
+    /// The name in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Rule::ImageInput => "image-input",
+            Rule::ConvInput => "conv-input",
+            Rule::PreActivation => "pre-activation",
+            Rule::ResidualOperand => "residual-operand",
+            Rule::DetectOutput => "detect-output",
+            Rule::Other => "other",
+            Rule::PassThroughTie => "pass-through-tie",
+            Rule::ConcatTie => "concat-tie",
+            Rule::AddTie => "add-tie",
+        }
+    }
+}
+
+/// Tensors that share one quantiser.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    /// What decided the width.
+    pub rule: Rule,
+    /// Width of its integers.
+    pub width: Width,
+    /// All its tensors, in graph order.
+    pub members: Vec<TensorId>,
+    /// The members whose statistics are pooled: those that are computed, not moved from other members.
+    pub sources: Vec<TensorId>,
+}
+
+/// The quantisers of a graph.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Placement {
+    options: PlacementOptions,
+    groups: Vec<Group>,
+    group_of: Vec<usize>,
+    ties: Vec<(Rule, TensorId, TensorId)>,
+}
+
+impl Placement {
+    /// Applies the rules to a graph.
+    #[must_use]
+    pub fn new(graph: &Graph, options: PlacementOptions) -> Self {
+        let consumers = graph.consumers();
+        let mut sets = UnionFind::new(graph.nodes().len());
+        let ties = tie(graph, &consumers, options, &mut sets);
+        let mut group_of = vec![usize::MAX; graph.nodes().len()];
+        let mut groups: Vec<Group> = Vec::new();
+        let mut index_of_root = vec![None; graph.nodes().len()];
+        for id in graph.tensors() {
+            let root = sets.find(id.index());
+            let group = *index_of_root[root].get_or_insert_with(|| {
+                groups.push(Group { rule: Rule::Other, width: Width::Bits8, members: Vec::new(), sources: Vec::new() });
+                groups.len() - 1
+            });
+            group_of[id.index()] = group;
+            groups[group].members.push(id);
+        }
+        for group in &mut groups {
+            (group.rule, group.width) = width_rule(graph, &consumers, &group.members, options);
+            group.sources = sources(graph, &group.members);
+        }
+        Self { options, groups, group_of, ties }
+    }
+
+    /// The options it was made with.
+    #[must_use]
+    pub fn options(&self) -> PlacementOptions {
+        self.options
+    }
+
+    /// All groups.
+    #[must_use]
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// The group of a tensor.
+    #[must_use]
+    pub fn group(&self, tensor: TensorId) -> &Group {
+        &self.groups[self.group_of[tensor.index()]]
+    }
+
+    /// Ties that were made: the rule, and the two tensors.
+    #[must_use]
+    pub fn ties(&self) -> &[(Rule, TensorId, TensorId)] {
+        &self.ties
+    }
+
+    /// How often each rule was applied: groups by the rule of their width, and ties.
+    #[must_use]
+    pub fn rule_counts(&self) -> Vec<(Rule, usize)> {
+        let mut counts = std::collections::BTreeMap::new();
+        let used = self.groups.iter().map(|g| g.rule).chain(self.ties.iter().map(|t| t.0));
+        used.for_each(|rule| *counts.entry(rule).or_insert(0) += 1);
+        counts.into_iter().collect()
+    }
+
+    /// A line per group: rule, width, and its tensors.
+    #[must_use]
+    pub fn report(&self, graph: &Graph) -> String {
+        let line = |group: &Group| {
+            let names: Vec<&str> = group.members.iter().map(|&id| graph.node(id).name.as_str()).collect();
+            let bits = if group.width == Width::Bits8 { 8 } else { 16 };
+            format!("{:<17} {bits:>2}  {}\n", group.rule.name(), names.join(" = "))
+        };
+        self.groups.iter().map(line).collect()
+    }
+}
+
+/// Whether a convolution's output is read by nothing but one activation, so that both become one step.
+pub(crate) fn is_fused(graph: &Graph, consumers: &[Vec<TensorId>], id: TensorId) -> bool {
+    let [reader] = consumers[id.index()].as_slice() else { return false };
+    matches!(graph.node(id).op, Op::Conv(_))
+        && matches!(graph.node(*reader).op, Op::Activation(_))
+        && !graph.outputs().contains(&id)
+}
+
+fn moves_values(op: &Op) -> bool {
+    matches!(op, Op::MaxPool(_) | Op::Upsample { .. } | Op::SpaceToDepth)
+}
+
+fn tie(
+    graph: &Graph,
+    consumers: &[Vec<TensorId>],
+    options: PlacementOptions,
+    sets: &mut UnionFind,
+) -> Vec<(Rule, TensorId, TensorId)> {
+    let mut ties = Vec::new();
+    let mut join = |rule, a: TensorId, b: TensorId, sets: &mut UnionFind| {
+        sets.join(a.index(), b.index());
+        ties.push((rule, a, b));
+    };
+    for id in graph.tensors() {
+        let node = graph.node(id);
+        if moves_values(&node.op) {
+            join(Rule::PassThroughTie, node.inputs[0], id, sets);
+        }
+        if node.op == Op::Add && options.tie_add {
+            node.inputs.iter().for_each(|&input| join(Rule::AddTie, input, id, sets));
+        }
+    }
+    for id in graph.tensors().filter(|&id| graph.node(id).op == Op::Concat) {
+        for &input in &graph.node(id).inputs {
+            let tied = match options.concat {
+                ConcatPolicy::Tie => true,
+                ConcatPolicy::TieExclusive => only_reader(graph, consumers, sets, input, id),
+                ConcatPolicy::Rescale => false,
+            };
+            if tied {
+                join(Rule::ConcatTie, input, id, sets);
+            }
+        }
+    }
+    ties
+}
+
+/// Whether `concat` is the only operator that computes with `input` or with a tensor tied to it.
+fn only_reader(
+    graph: &Graph,
+    consumers: &[Vec<TensorId>],
+    sets: &mut UnionFind,
+    input: TensorId,
+    concat: TensorId,
+) -> bool {
+    let root = sets.find(input.index());
+    let concat_root = sets.find(concat.index());
+    graph.tensors().filter(|id| sets.find(id.index()) == root).all(|member| {
+        let readers = consumers[member.index()].iter();
+        let foreign = |r: &&TensorId| **r != concat && !moves_values(&graph.node(**r).op);
+        // A set that the concatenation has joined already may be read as the concatenation itself is.
+        root == concat_root || (readers.filter(foreign).count() == 0 && !graph.outputs().contains(&member))
+    })
+}
+
+fn width_rule(graph: &Graph, consumers: &[Vec<TensorId>], members: &[TensorId], options: PlacementOptions) -> (Rule, Width) {
+    let reads = |pick: &dyn Fn(&Op) -> bool| {
+        members.iter().flat_map(|id| &consumers[id.index()]).any(|reader| pick(&graph.node(*reader).op))
+    };
+    let all_read_by_add = || {
+        let mut readers = members.iter().flat_map(|id| &consumers[id.index()]).peekable();
+        readers.peek().is_some() && readers.all(|reader| graph.node(*reader).op == Op::Add)
+    };
+    let any = |pick: &dyn Fn(TensorId) -> bool| members.iter().any(|&id| pick(id));
+    let wide = options.preactivation == Width::Bits16;
+    if any(&|id| matches!(graph.node(id).op, Op::Input { .. })) {
+        (Rule::ImageInput, Width::Bits8)
+    } else if reads(&|op| matches!(op, Op::Conv(_))) {
+        (Rule::ConvInput, Width::Bits8)
+    } else if any(&|id| graph.outputs().contains(&id)) {
+        (Rule::DetectOutput, options.preactivation)
+    } else if any(&|id| is_fused(graph, consumers, id)) {
+        (Rule::PreActivation, options.preactivation)
+    } else if wide && all_read_by_add() && !members.iter().any(|&id| graph.node(id).op == Op::Add) {
+        (Rule::ResidualOperand, Width::Bits16)
+    } else {
+        (Rule::Other, Width::Bits8)
+    }
+}
+
+/// Members that are computed rather than moved; if there is none (a re-scaled concatenation), the first.
+fn sources(graph: &Graph, members: &[TensorId]) -> Vec<TensorId> {
+    let moved = |id: TensorId| {
+        let op = &graph.node(id).op;
+        moves_values(op) || *op == Op::Concat
+    };
+    let inside = |id: TensorId| members.contains(&id);
+    // A concatenation also brings in values of branches that are not members: then it is a source itself.
+    let complete = |id: TensorId| graph.node(id).inputs.iter().all(|&input| inside(input));
+    let computed: Vec<TensorId> = members.iter().copied().filter(|&id| !moved(id) || !complete(id)).collect();
+    if computed.is_empty() { members[..1].to_vec() } else { computed }
+}
+
+/// Disjoint sets with path halving.
+struct UnionFind {
+    parent: Vec<usize>,
+}
+
+impl UnionFind {
+    fn new(count: usize) -> Self {
+        Self { parent: (0..count).collect() }
+    }
+
+    fn find(&mut self, mut element: usize) -> usize {
+        while self.parent[element] != element {
+            self.parent[element] = self.parent[self.parent[element]];
+            element = self.parent[element];
+        }
+        element
+    }
+
+    /// Joins two sets; the smaller root stays, so that results don't depend on the order of joins.
+    fn join(&mut self, a: usize, b: usize) {
+        let (a, b) = (self.find(a), self.find(b));
+        self.parent[a.max(b)] = a.min(b);
+    }
+}

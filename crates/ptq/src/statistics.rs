@@ -1,0 +1,247 @@
+//! What calibration remembers of a tensor: exact, mergeable, of bounded size.
+//!
+//! Everything is an integer count or an exact minimum or maximum, and the histogram's bins nest under doubling of its range. So
+//! any order of images, any split over threads or processes, and any order of merging give the same statistics, bit for bit.
+
+use serde::{Deserialize, Serialize};
+
+/// Bins on each side of zero; the range is a power of two, so at least half of them lie below the largest magnitude.
+pub const BINS: usize = 4096;
+/// The smallest range is `2^MIN_EXPONENT`: below it, bin widths would leave single precision.
+const MIN_EXPONENT: i32 = -100;
+
+/// Counts of values by magnitude, per sign, over `[0, 2^exponent)` in [`BINS`] equal bins.
+///
+/// Bin `k` of a side holds the values with `floor(|x| / width) = k`, `width = 2^exponent / BINS`; that division is exact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Histogram {
+    exponent: i32,
+    /// Values `>= 0`.
+    positive: Vec<u64>,
+    /// Values `< 0`.
+    negative: Vec<u64>,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self { exponent: MIN_EXPONENT, positive: vec![0; BINS], negative: vec![0; BINS] }
+    }
+}
+
+impl Histogram {
+    /// Width of a bin.
+    #[must_use]
+    pub fn width(&self) -> f64 {
+        2f64.powi(self.exponent - BINS.ilog2() as i32)
+    }
+
+    /// Counts of the values `>= 0`, by bin of their magnitude.
+    #[must_use]
+    pub fn positive(&self) -> &[u64] {
+        &self.positive
+    }
+
+    /// Counts of the values `< 0`, by bin of their magnitude.
+    #[must_use]
+    pub fn negative(&self) -> &[u64] {
+        &self.negative
+    }
+
+    /// Makes the range at least `2^exponent` by adding neighbouring bins.
+    fn grow(&mut self, exponent: i32) {
+        let doublings = (exponent - self.exponent).max(0) as u32;
+        if doublings == 0 {
+            return;
+        }
+        for side in [&mut self.positive, &mut self.negative] {
+            for k in 0..BINS {
+                let count = std::mem::take(&mut side[k]);
+                side[k.checked_shr(doublings).unwrap_or(0)] += count;
+            }
+        }
+        self.exponent = exponent;
+    }
+
+    fn add(&mut self, values: &[f32]) {
+        // 2^(12 - exponent) with exponent in [-100, 128]: a normal number, so the product is exact but for underflow to bin 0.
+        let per_width = f32::from_bits(((BINS.ilog2() as i32 - self.exponent + 127) as u32) << 23);
+        for &x in values.iter().filter(|x| x.is_finite()) {
+            let bin = (x.abs() * per_width) as usize & (BINS - 1);
+            if x < 0.0 {
+                self.negative[bin] += 1;
+            } else {
+                self.positive[bin] += 1;
+            }
+        }
+    }
+
+    fn merge(&mut self, mut other: Self) {
+        self.grow(other.exponent);
+        other.grow(self.exponent);
+        let sides = [(&mut self.positive, other.positive), (&mut self.negative, other.negative)];
+        for (mine, theirs) in sides {
+            mine.iter_mut().zip(theirs).for_each(|(mine, theirs)| *mine += theirs);
+        }
+    }
+}
+
+/// The least `e >= MIN_EXPONENT` with `magnitude < 2^e`.
+fn exponent_above(magnitude: f32) -> i32 {
+    let biased = (magnitude.to_bits() >> 23) as i32;
+    (biased - 126).max(MIN_EXPONENT)
+}
+
+/// Statistics of one tensor over all images seen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Statistics {
+    count: u64,
+    zeros: u64,
+    nan: u64,
+    infinite: u64,
+    /// Of the finite values; `None` before the first (JSON has no infinities).
+    bounds: Option<(f32, f32)>,
+    histogram: Histogram,
+}
+
+impl Default for Statistics {
+    fn default() -> Self {
+        Self { count: 0, zeros: 0, nan: 0, infinite: 0, bounds: None, histogram: Histogram::default() }
+    }
+}
+
+impl Statistics {
+    /// Adds values.
+    pub fn observe(&mut self, values: &[f32]) {
+        let (mut low, mut high) = (f32::INFINITY, f32::NEG_INFINITY);
+        let (mut zeros, mut nan, mut infinite) = (0u64, 0u64, 0u64);
+        for &x in values {
+            zeros += u64::from(x == 0.0);
+            nan += u64::from(x.is_nan());
+            infinite += u64::from(x.is_infinite());
+            let finite = x.is_finite();
+            low = if finite && x < low { x } else { low };
+            high = if finite && x > high { x } else { high };
+        }
+        self.count += values.len() as u64;
+        self.zeros += zeros;
+        self.nan += nan;
+        self.infinite += infinite;
+        if low > high {
+            return;
+        }
+        // Adding zero turns -0 into +0, so that the sign of a zero bound does not depend on the order of values.
+        self.widen(low + 0.0, high + 0.0);
+        self.histogram.grow(exponent_above(low.abs().max(high.abs())));
+        self.histogram.add(values);
+    }
+
+    fn widen(&mut self, low: f32, high: f32) {
+        self.bounds = Some(self.bounds.map_or((low, high), |(l, h)| (l.min(low), h.max(high))));
+    }
+
+    /// Adds what another collection has seen: associative and commutative.
+    pub fn merge(&mut self, other: Self) {
+        self.count += other.count;
+        self.zeros += other.zeros;
+        self.nan += other.nan;
+        self.infinite += other.infinite;
+        if let Some((low, high)) = other.bounds {
+            self.widen(low, high);
+        }
+        self.histogram.merge(other.histogram);
+    }
+
+    /// Values seen, of any kind.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Exact zeros.
+    #[must_use]
+    pub fn zeros(&self) -> u64 {
+        self.zeros
+    }
+
+    /// NaN and infinite values.
+    #[must_use]
+    pub fn non_finite(&self) -> u64 {
+        self.nan + self.infinite
+    }
+
+    /// Smallest and largest finite value.
+    #[must_use]
+    pub fn bounds(&self) -> Option<(f32, f32)> {
+        self.bounds
+    }
+
+    /// The largest magnitude of a finite value; 0 if there is none.
+    #[must_use]
+    pub fn absolute_maximum(&self) -> f32 {
+        self.bounds.map_or(0.0, |(low, high)| low.abs().max(high.abs()))
+    }
+
+    /// The histogram of the finite values.
+    #[must_use]
+    pub fn histogram(&self) -> &Histogram {
+        &self.histogram
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn observe(parts: &[&[f32]]) -> Statistics {
+        let mut statistics = Statistics::default();
+        parts.iter().for_each(|part| statistics.observe(part));
+        statistics
+    }
+
+    #[test]
+    fn special_values_are_counted_apart() {
+        let s = observe(&[&[f32::NAN, f32::INFINITY, -0.0, 0.0, -3.0, 2.0]]);
+        assert_eq!((s.count(), s.zeros(), s.non_finite(), s.bounds()), (6, 2, 2, Some((-3.0, 2.0))));
+        assert_eq!(s.histogram().negative().iter().sum::<u64>(), 1);
+        assert_eq!(s.histogram().positive().iter().sum::<u64>(), 3);
+    }
+
+    #[test]
+    fn bins_hold_what_they_say() {
+        let s = observe(&[&[0.999_999, -0.5, 0.25]]);
+        let width = s.histogram().width();
+        assert_eq!(width, 1.0 / 4096.0);
+        assert_eq!(s.histogram().positive()[4095], 1);
+        assert_eq!(s.histogram().negative()[2048], 1);
+        assert_eq!(s.histogram().positive()[1024], 1);
+    }
+
+    #[test]
+    fn the_whole_of_single_precision_fits() {
+        let s = observe(&[&[f32::MAX, f32::MIN, f32::MIN_POSITIVE, 1e-45, -1e-45]]);
+        let total: u64 = s.histogram().positive().iter().chain(s.histogram().negative()).sum();
+        assert_eq!(total, 5);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn order_split_and_merging_do_not_matter(
+            values in proptest::collection::vec(proptest::num::f32::ANY, 1..200), cut in 0usize..200, cut2 in 0usize..200
+        ) {
+            let whole = observe(&[&values]);
+            let (a, b) = values.split_at(cut.min(values.len()));
+            let (b, c) = b.split_at(cut2.min(b.len()));
+            let merged = |parts: [&[f32]; 3]| {
+                let mut first = observe(&[parts[0]]);
+                first.merge(observe(&[parts[1]]));
+                first.merge(observe(&[parts[2]]));
+                first
+            };
+            proptest::prop_assert_eq!(&merged([a, b, c]), &whole);
+            proptest::prop_assert_eq!(&merged([c, a, b]), &whole);
+            let mut reversed = values.clone();
+            reversed.reverse();
+            proptest::prop_assert_eq!(&observe(&[&reversed]), &whole);
+        }
+    }
+}

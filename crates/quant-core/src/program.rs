@@ -1,0 +1,285 @@
+//! A network as a list of steps whose precision is data.
+//!
+//! A [`Program`] is what lowering produces and what runs: tensors with a [`Format`] each, and [`Step`]s in order. A step's
+//! precision follows from the formats of the tensors that it reads and writes, so float and integer layers mix freely. Sizes of images are
+//! not part of it: the same program runs on any height and width that its strides divide.
+
+use crate::{Activation, Error, Multiplier, QuantParams, Rounding, SharedMultipliers, validate};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// How a tensor's values are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// Single precision.
+    F32,
+    /// 8-bit integers in `[-128, 127]`.
+    I8(QuantParams),
+    /// 16-bit integers in `[-32768, 32767]`.
+    I16(QuantParams),
+}
+
+impl Format {
+    /// Scale and zero point; `None` for [`Format::F32`].
+    #[must_use]
+    pub fn params(&self) -> Option<QuantParams> {
+        match self {
+            Format::F32 => None,
+            Format::I8(params) | Format::I16(params) => Some(*params),
+        }
+    }
+
+    /// Lowest and highest integer; `None` for [`Format::F32`].
+    #[must_use]
+    pub fn range(&self) -> Option<(i32, i32)> {
+        match self {
+            Format::F32 => None,
+            Format::I8(_) => Some((i32::from(i8::MIN), i32::from(i8::MAX))),
+            Format::I16(_) => Some((i32::from(i16::MIN), i32::from(i16::MAX))),
+        }
+    }
+}
+
+/// A tensor of the program, `(channels, height, width)`, planar.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TensorInfo {
+    /// Name; that of the graph's node where there is one.
+    pub name: String,
+    /// Channels.
+    pub channels: usize,
+    /// Storage.
+    pub format: Format,
+}
+
+/// Geometry of a convolution; its weight has shape `(out, in / groups, kh, kw)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConvGeometry {
+    /// Channels read.
+    pub in_channels: usize,
+    /// Channels written.
+    pub out_channels: usize,
+    /// Kernel height and width.
+    pub kernel: [usize; 2],
+    /// Stride in y and x.
+    pub stride: [usize; 2],
+    /// Padding on both sides, in y and x; padded values are zero (the zero point, in integers).
+    pub padding: [usize; 2],
+    /// Dilation in y and x.
+    pub dilation: [usize; 2],
+    /// Groups.
+    pub groups: usize,
+}
+
+impl ConvGeometry {
+    /// Products that make up one output value: `in / groups * kh * kw`.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.in_channels / self.groups * self.kernel[0] * self.kernel[1]
+    }
+
+    /// Output height and width; `None` where the kernel does not fit.
+    #[must_use]
+    pub fn output_size(&self, size: [usize; 2]) -> Option<[usize; 2]> {
+        let side = |axis: usize| {
+            let reach = self.dilation[axis] * (self.kernel[axis] - 1) + 1;
+            Some((size[axis] + 2 * self.padding[axis]).checked_sub(reach)? / self.stride[axis] + 1)
+        };
+        Some([side(0)?, side(1)?])
+    }
+}
+
+/// What a step computes. Constants are named; their values are in [`Program::constants`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepOp {
+    /// f32 to integers: `clamp(rint(x / scale) + zero_point)`, the division in f32.
+    Quantize,
+    /// Integers to f32: `(q - zero_point) * scale`.
+    Dequantize,
+    /// f32 convolution, sums over (input channel, ky, kx) by fused multiply-adds in this order, then the bias, then the activation.
+    ConvF32 {
+        /// Geometry.
+        geometry: ConvGeometry,
+        /// Name of the f32 weight.
+        weight: String,
+        /// Name of the f32 bias, one value per output channel.
+        bias: String,
+        /// Applied to the result.
+        activation: Option<Activation>,
+    },
+    /// Integer convolution of an [`Format::I8`] tensor:
+    /// `acc = bias + sum(w (q - zero_point))` in 32 bits, exact; `y = clamp(round(acc * mantissa / 2^shift) + zero_point)`, saturated in the format of the
+    /// pre-activation, or of the output where there is no activation; then the activation by table.
+    ConvI8 {
+        /// Geometry.
+        geometry: ConvGeometry,
+        /// Name of the i8 weight.
+        weight: String,
+        /// Name of the i32 bias, in units of `scale_in * scale_weight`.
+        bias: String,
+        /// Name of the i32 constant with mantissa and shift of every output channel, alternating.
+        multipliers: String,
+        /// How the product is rounded.
+        rounding: Rounding,
+        /// Activation, and the format of its argument.
+        activation: Option<(Activation, Format)>,
+    },
+    /// Elementwise non-linearity; on integers a table from the input's format to the output's.
+    Activation(Activation),
+    /// Sum of two tensors. On integers: `clamp(round(sum(mantissa_i (q_i - zero_point_i)) / 2^shift) + zero_point)`.
+    Add {
+        /// Factors `scale_i / scale_out`; absent in f32.
+        multipliers: Option<SharedMultipliers>,
+        /// How the sum is rounded.
+        rounding: Rounding,
+    },
+    /// Concatenation over channels. An integer input whose quantiser differs from the output's is re-scaled:
+    /// `clamp(round((q - zero_point_in) * mantissa / 2^shift) + zero_point)`.
+    Concat {
+        /// Per input the factor `scale_in / scale_out`; absent where the values are copied.
+        rescale: Vec<Option<Multiplier>>,
+        /// How a re-scaled value is rounded.
+        rounding: Rounding,
+    },
+    /// Maximum over square windows; padding never wins.
+    MaxPool {
+        /// Side of the window.
+        kernel: usize,
+        /// Stride.
+        stride: usize,
+        /// Padding on every side.
+        padding: usize,
+    },
+    /// Nearest-neighbour upsampling by a whole factor.
+    Upsample {
+        /// The factor.
+        scale: usize,
+    },
+    /// 2x2 blocks to channels, offsets (y, x) = (0,0), (1,0), (0,1), (1,1), each with all channels.
+    SpaceToDepth,
+}
+
+/// One operator of the program.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Name, for errors and timings.
+    pub name: String,
+    /// What it computes.
+    pub op: StepOp,
+    /// Indices of the tensors that it reads.
+    pub inputs: Vec<usize>,
+    /// Index of the tensor that it writes.
+    pub output: usize,
+}
+
+/// Values of weights and the like.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Constant {
+    /// Single precision.
+    F32(Vec<f32>),
+    /// 8-bit integers.
+    I8(Vec<i8>),
+    /// 32-bit integers.
+    I32(Vec<i32>),
+}
+
+impl Constant {
+    /// Size in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Constant::F32(values) => 4 * values.len(),
+            Constant::I8(values) => values.len(),
+            Constant::I32(values) => 4 * values.len(),
+        }
+    }
+}
+
+/// Everything but the weights: what a saved program's description holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Description {
+    /// Tensors; the first is the input, f32.
+    pub tensors: Vec<TensorInfo>,
+    /// Steps in order of execution.
+    pub steps: Vec<Step>,
+    /// Indices of the tensors that leave the program.
+    pub outputs: Vec<usize>,
+}
+
+/// A network that can be run, saved and loaded; valid by construction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Program {
+    description: Description,
+    constants: BTreeMap<String, Constant>,
+    /// Free text by key: class names, head geometry, calibration; carried along, not interpreted.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl Program {
+    /// Checks a description and its constants and makes a program of them.
+    ///
+    /// # Errors
+    /// Names the step and the rule that is broken: order of tensors, formats, sizes of constants, sums that could overflow 32 bits.
+    pub fn new(description: Description, constants: BTreeMap<String, Constant>) -> Result<Self, Error> {
+        validate::validate(&description, &constants)?;
+        Ok(Self { description, constants, metadata: BTreeMap::new() })
+    }
+
+    /// All tensors; the first is the input.
+    #[must_use]
+    pub fn tensors(&self) -> &[TensorInfo] {
+        &self.description.tensors
+    }
+
+    /// All steps, in order.
+    #[must_use]
+    pub fn steps(&self) -> &[Step] {
+        &self.description.steps
+    }
+
+    /// Indices of the output tensors.
+    #[must_use]
+    pub fn outputs(&self) -> &[usize] {
+        &self.description.outputs
+    }
+
+    /// Weights and the like, by name.
+    #[must_use]
+    pub fn constants(&self) -> &BTreeMap<String, Constant> {
+        &self.constants
+    }
+
+    /// The structure.
+    #[must_use]
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// Bytes of all constants: the model's size without its description.
+    #[must_use]
+    pub fn constant_bytes(&self) -> usize {
+        self.constants.values().map(Constant::bytes).sum()
+    }
+
+    pub(crate) fn f32(&self, name: &str) -> &[f32] {
+        match self.constants.get(name) {
+            Some(Constant::F32(values)) => values,
+            _ => &[],
+        }
+    }
+
+    pub(crate) fn i8(&self, name: &str) -> &[i8] {
+        match self.constants.get(name) {
+            Some(Constant::I8(values)) => values,
+            _ => &[],
+        }
+    }
+
+    pub(crate) fn i32(&self, name: &str) -> &[i32] {
+        match self.constants.get(name) {
+            Some(Constant::I32(values)) => values,
+            _ => &[],
+        }
+    }
+}
