@@ -43,6 +43,14 @@ fn annotations_are_read() {
 }
 
 #[test]
+fn of_equal_image_ids_the_last_is_kept() {
+    let json = r#"{"images":[{"id":1,"file_name":"a"},{"id":0},{"id":1,"file_name":"b"}],"categories":[],"annotations":[]}"#;
+    let truth = GroundTruth::from_json(json.as_bytes(), InputPolicy::default()).unwrap();
+    let names: Vec<_> = truth.images().iter().map(|image| (image.id, image.file_name.as_deref())).collect();
+    assert_eq!(names, [(0, None), (1, Some("b"))]);
+}
+
+#[test]
 fn faulty_annotations_are_named() {
     let swap = |from: &str, to: &str| {
         assert!(GOOD.contains(from), "{from}");

@@ -191,3 +191,32 @@ fn policies_for_duplicate_ids() {
     let refused = build(DuplicateIds::Reject).unwrap_err().to_string();
     assert!(refused.contains("annotation id 7 (index 1)"), "{refused}");
 }
+
+/// Two annotations of image 3 stand in for namesakes on images 2 and 1 as well. Their order in the cell, by image of
+/// the namesake and not by file, decides which are left for the last detection.
+#[test]
+fn stand_ins_are_in_image_order() {
+    let upper = [0.0, 0.0, 100.0, 50.0];
+    let lower = [0.0, 50.0, 100.0, 50.0];
+    let rows = [(7, 2, upper), (8, 1, lower), (7, 3, upper), (8, 3, lower)];
+    let annotations = rows.map(|(id, image_id, bbox)| Annotation {
+        id,
+        image_id,
+        category_id: 1,
+        bbox,
+        area: 5000.0,
+        crowd: false,
+    });
+    let images: Vec<Image> = (1..=3).map(|id| Image { id, file_name: None }).collect();
+    let categories = vec![Category { id: 1, name: None }];
+    let both = [0.0, 0.0, 100.0, 100.0];
+    let mut detections = Detections::new(InputPolicy::default());
+    detections.push_image(3, [(1, both, 0.9), (1, both, 0.8), (1, both, 0.7), (1, lower, 0.6)]).unwrap();
+    let rows: Vec<Detection> = detections.iter().collect();
+    let params = EvalParams { iou_thresholds: vec![0.5], ..EvalParams::default() };
+    let slow = naive::evaluate(&images, &categories, &annotations, &rows, &params);
+    let truth = GroundTruth::new(images, categories, annotations, InputPolicy::default()).unwrap();
+    let fast = evaluate(&truth, &detections, &params).unwrap();
+    assert_eq!(fast.recall(), slow.recall);
+    assert_eq!(fast.mean_recall(&coco_eval::Selection::default()), 1.0);
+}

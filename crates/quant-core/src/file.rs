@@ -42,6 +42,14 @@ impl Program {
         Self::from_bytes(&bytes).map_err(|reason| Error::File { path: path.to_owned(), reason })
     }
 
+    /// Whether `bytes` are marked as a saved program; says nothing of its validity.
+    #[must_use]
+    pub fn is_program(bytes: &[u8]) -> bool {
+        let header = SafeTensors::read_metadata(bytes).ok();
+        let metadata = header.and_then(|(_, header)| header.metadata().clone());
+        metadata.is_some_and(|m| m.get("format").is_some_and(|f| f == FORMAT))
+    }
+
     /// The content of a file.
     ///
     /// # Errors

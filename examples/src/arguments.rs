@@ -1,0 +1,115 @@
+//! Arguments that several programs share.
+
+use crate::error::{Error, Result};
+use ptq::{ConcatPolicy, Width};
+use quant_core::Scheme;
+use std::path::PathBuf;
+use std::str::FromStr;
+use yolo_model::ImageSize;
+
+/// `640` or `HxW`.
+///
+/// # Errors
+/// A message for the command line.
+pub fn parse_image_size(text: &str) -> std::result::Result<ImageSize, String> {
+    let side = |s: &str| usize::from_str(s).ok().filter(|side| (1..=1 << 14).contains(side));
+    let size = match text.split_once(['x', 'X']) {
+        Some((height, width)) => side(height).zip(side(width)),
+        None => side(text).map(|side| (side, side)),
+    };
+    size.map(|(h, w)| ImageSize::new(h, w)).ok_or_else(|| "expected a side in pixels, or HEIGHTxWIDTH".to_owned())
+}
+
+/// A probability.
+///
+/// # Errors
+/// A message for the command line.
+pub fn parse_unit(text: &str) -> std::result::Result<f32, String> {
+    let value = f32::from_str(text).ok().filter(|v| (0.0..=1.0).contains(v));
+    value.ok_or_else(|| "expected a number from 0 to 1".to_owned())
+}
+
+/// Scheme of the activations' quantisers.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum SchemeArgument {
+    /// Zero point 0.
+    Symmetric,
+    /// A zero point per tensor.
+    Affine,
+}
+
+impl From<SchemeArgument> for Scheme {
+    fn from(argument: SchemeArgument) -> Self {
+        match argument {
+            SchemeArgument::Symmetric => Scheme::Symmetric,
+            SchemeArgument::Affine => Scheme::Affine,
+        }
+    }
+}
+
+/// What happens at concatenations.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum ConcatArgument {
+    /// All branches share one quantiser.
+    Tie,
+    /// Branches that nothing else reads share the result's; others are re-scaled.
+    TieExclusive,
+    /// All branches are re-scaled.
+    Rescale,
+}
+
+impl From<ConcatArgument> for ConcatPolicy {
+    fn from(argument: ConcatArgument) -> Self {
+        match argument {
+            ConcatArgument::Tie => ConcatPolicy::Tie,
+            ConcatArgument::TieExclusive => ConcatPolicy::TieExclusive,
+            ConcatArgument::Rescale => ConcatPolicy::Rescale,
+        }
+    }
+}
+
+/// Width of the arguments of activations.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum PreactivationArgument {
+    /// 8 bits, tables of 256 entries.
+    #[value(name = "8")]
+    Bits8,
+    /// 16 bits.
+    #[value(name = "16")]
+    Bits16,
+    /// Both, one after the other.
+    Both,
+}
+
+impl PreactivationArgument {
+    /// The widths meant.
+    #[must_use]
+    pub fn widths(self) -> &'static [Width] {
+        match self {
+            PreactivationArgument::Bits8 => &[Width::Bits8],
+            PreactivationArgument::Bits16 => &[Width::Bits16],
+            PreactivationArgument::Both => &[Width::Bits16, Width::Bits8],
+        }
+    }
+}
+
+/// A path inside the assets folder that `YOLO_ASSETS` names, if both exist.
+#[must_use]
+pub fn asset(path: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(std::env::var_os("YOLO_ASSETS")?).join(path);
+    path.exists().then_some(path)
+}
+
+/// `given`, else the asset.
+///
+/// # Errors
+/// [`Error::Missing`] with neither.
+pub fn given_or_asset(given: Option<PathBuf>, option: &'static str, example: &'static str) -> Result<PathBuf> {
+    given.or_else(|| asset(example)).ok_or(Error::Missing { option, example })
+}
+
+/// A thread count; 0 stands for all cores.
+#[must_use]
+pub fn thread_count(threads: usize) -> usize {
+    if threads > 0 { threads } else { std::thread::available_parallelism().map_or(1, usize::from) }
+}

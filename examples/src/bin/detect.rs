@@ -1,0 +1,151 @@
+//! Detects on an image or a folder, draws the boxes, and can dump every feature map.
+
+#![forbid(unsafe_code)]
+
+use clap::Parser;
+use examples::arguments::{parse_image_size, parse_unit};
+use examples::error::{Error, Result, exit};
+use examples::images::{Picture, decode, list_images, prepare};
+use examples::network::{Network, find_weights};
+use examples::npy::npy;
+use examples::output::{create_folder, write_atomic};
+use examples::workers::skip_bad;
+use image::{ImageEncoder, codecs::png::PngEncoder};
+use ptq::Fusion;
+use quant_core::Executor;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use yolo_model::{Detection, ImageSize, NmsParams, draw_detections};
+
+/// Detect objects and draw their boxes.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// Network saved by `quantize`, or a checkpoint
+    #[arg(long)]
+    weights: PathBuf,
+    /// Architecture of the checkpoint: a yaml file or a built-in name
+    #[arg(long)]
+    model: Option<String>,
+    /// Image, or folder of images
+    #[arg(long)]
+    source: PathBuf,
+    /// Detections need a score above this
+    #[arg(long, default_value = "0.25", value_parser = parse_unit)]
+    conf: f32,
+    /// Of two boxes of a class that overlap more than this, the better stays
+    #[arg(long, default_value = "0.45", value_parser = parse_unit)]
+    iou: f32,
+    /// Size of the network's input: SIDE or HEIGHTxWIDTH [default: the saved network's, else 640]
+    #[arg(long, value_parser = parse_image_size)]
+    imgsz: Option<ImageSize>,
+    /// Write every feature map as OUT/NAME/TENSOR.npy, with a tensors.json of shapes, scales and zero points
+    #[arg(long)]
+    dump_features: bool,
+    /// Go on without images that can't be read
+    #[arg(long)]
+    skip_bad: bool,
+    /// Folder for the drawings (PNG)
+    #[arg(long, default_value = "out/detect")]
+    out: PathBuf,
+    /// Print the detections as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    exit(run(&Arguments::parse()))
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let fusion = if arguments.dump_features { Fusion::EveryTensor } else { Fusion::Fused };
+    let weights = find_weights(&arguments.weights);
+    let network = Network::load(&weights, arguments.model.as_deref(), arguments.imgsz, fusion)?;
+    network.check_size()?;
+    let folder = arguments.source.is_dir();
+    let paths = if folder { list_images(&arguments.source)? } else { vec![arguments.source.clone()] };
+    let nms = NmsParams { confidence: arguments.conf, iou: arguments.iou, ..NmsParams::default() };
+    let mut executor = Executor::new(&network.program, network.size.height, network.size.width)?;
+    let (mut reports, mut read) = (Vec::new(), 0);
+    for path in &paths {
+        let Some(mut picture) = skip_bad(decode(path), arguments.skip_bad)? else { continue };
+        read += 1;
+        let (input, transform) = prepare(&picture, network.size)?;
+        create_folder(&arguments.out)?;
+        if arguments.dump_features {
+            dump(&network, &mut executor, &input, &arguments.out.join(stem(path)))?;
+        } else {
+            executor.run(&input)?;
+        }
+        let mut detections = network.detections(&executor, &nms)?;
+        detections.iter_mut().for_each(|d| d.bbox = transform.to_source(d.bbox));
+        draw_detections(&mut picture.pixels, picture.size, &detections, &network.class_names)?;
+        write_png(&arguments.out.join(format!("{}.png", stem(path))), &picture)?;
+        if arguments.json {
+            reports.push(report(path, &detections, &network.class_names));
+        } else {
+            print_detections(path, &detections, &network.class_names);
+        }
+    }
+    if read == 0 {
+        return Err(Error::AllBad { count: paths.len() });
+    }
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&reports)?);
+    }
+    Ok(())
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn class_name(names: &[String], class: usize) -> &str {
+    names.get(class).map_or("?", String::as_str)
+}
+
+fn report(path: &Path, detections: &[Detection], names: &[String]) -> serde_json::Value {
+    let row = |d: &Detection| json!({ "class": class_name(names, d.class), "score": d.score, "xyxy": d.bbox });
+    json!({ "image": path.display().to_string(), "detections": detections.iter().map(row).collect::<Vec<_>>() })
+}
+
+fn print_detections(path: &Path, detections: &[Detection], names: &[String]) {
+    println!("{}: {} detections", path.display(), detections.len());
+    for d in detections {
+        let [x1, y1, x2, y2] = d.bbox;
+        println!("  {:<16} {:.3}  [{x1:.1}, {y1:.1}, {x2:.1}, {y2:.1}]", class_name(names, d.class), d.score);
+    }
+}
+
+fn write_png(path: &Path, picture: &Picture) -> Result<()> {
+    let bad = |source| Error::Image { path: path.to_owned(), source };
+    let (width, height) = (picture.size.width as u32, picture.size.height as u32);
+    let mut bytes = Vec::new();
+    let encoder = PngEncoder::new(&mut bytes);
+    encoder.write_image(&picture.pixels, width, height, image::ExtendedColorType::Rgb8).map_err(bad)?;
+    write_atomic(path, &bytes)
+}
+
+/// Runs the network and writes every tensor as stored: f32, or integers with their quantiser in `tensors.json`.
+fn dump(network: &Network, executor: &mut Executor<'_>, input: &[f32], folder: &Path) -> Result<()> {
+    create_folder(folder)?;
+    let shapes = executor.shapes().to_vec();
+    let mut index = Vec::new();
+    let mut failure = None;
+    executor.run_with(input, |tensor, values| {
+        let info = &network.program.tensors()[tensor];
+        let file = format!("{}.npy", info.name);
+        let written = write_atomic(&folder.join(&file), &npy(&shapes[tensor], values));
+        failure = failure.take().or(written.err());
+        let params = info.format.params();
+        index.push(json!({
+            "name": info.name, "file": file, "shape": shapes[tensor],
+            "scale": params.map(|p| p.scale), "zero_point": params.map(|p| p.zero_point),
+        }));
+    })?;
+    match failure {
+        Some(error) => Err(error),
+        None => write_atomic(&folder.join("tensors.json"), serde_json::to_string_pretty(&index)?.as_bytes()),
+    }
+}

@@ -1,0 +1,184 @@
+//! What stops a program: one clear line and exit code 2.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Errors of the programs.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file can't be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// An image can't be decoded.
+    #[error("{}: not a readable image ({source}); --skip-bad goes on without it", path.display())]
+    Image {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: image::ImageError,
+    },
+    /// A folder holds no image.
+    #[error("{}: holds no image (.jpg, .jpeg, .png)", folder.display())]
+    NoImage {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// Every image was skipped.
+    #[error("none of the {count} images could be read")]
+    AllBad {
+        /// How many there were.
+        count: usize,
+    },
+    /// Images without annotations.
+    #[error(
+        "{missing} of {count} images in {} are not listed in {} (first: {first}); --skip-bad goes on without them",
+        folder.display(), annotations.display()
+    )]
+    NotAnnotated {
+        /// Images that lack annotations.
+        missing: usize,
+        /// All images.
+        count: usize,
+        /// The folder.
+        folder: PathBuf,
+        /// The annotations.
+        annotations: PathBuf,
+        /// Name of the first such image.
+        first: String,
+    },
+    /// The classes of the model can't be mapped to the categories of the annotations.
+    #[error("the model has {classes} classes, {} has {categories} categories, and their names don't match", annotations.display())]
+    Classes {
+        /// Classes of the model.
+        classes: usize,
+        /// Categories of the annotations.
+        categories: usize,
+        /// The annotations.
+        annotations: PathBuf,
+    },
+    /// NaN or infinities among the weights.
+    #[error("{}: {count} values of {tensor} are NaN or infinite ({tensors} tensors are affected)", path.display())]
+    NonFinite {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The first tensor.
+        tensor: String,
+        /// Values in it.
+        count: usize,
+        /// Tensors with such values.
+        tensors: usize,
+    },
+    /// The checkpoint does not say which architecture it is of.
+    #[error("{}: does not describe its architecture; name it by --model (a yaml file, or one of {known})", path.display())]
+    NoDefinition {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Built-in names.
+        known: String,
+    },
+    /// Neither a file nor a built-in name.
+    #[error("{name}: neither a yaml file nor one of {known}")]
+    UnknownModel {
+        /// What was given.
+        name: String,
+        /// Built-in names.
+        known: String,
+    },
+    /// The model does not end in a detection head.
+    #[error("{name}: the model has no detection head")]
+    NoHead {
+        /// The model.
+        name: String,
+    },
+    /// An input path has to be given.
+    #[error("{option} is needed (or set YOLO_ASSETS to a folder with {example})")]
+    Missing {
+        /// The option.
+        option: &'static str,
+        /// What the assets would hold.
+        example: &'static str,
+    },
+    /// An argument is not usable.
+    #[error("{option} {value}: {expected}")]
+    Argument {
+        /// The option.
+        option: &'static str,
+        /// What was given.
+        value: String,
+        /// What is expected.
+        expected: &'static str,
+    },
+    /// Error of an embedded description, such as the head in a saved network.
+    #[error("{}: its `{key}` can't be read: {source}", path.display())]
+    Metadata {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: &'static str,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The graph or checkpoint.
+    #[error("{}: {source}", path.display())]
+    Model {
+        /// The file, or the name of the model.
+        path: PathBuf,
+        /// What is wrong.
+        source: nn_graph::Error,
+    },
+    /// Annotations or detections.
+    #[error("{}: {source}", path.display())]
+    Coco {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: coco_eval::Error,
+    },
+    /// Evaluation.
+    #[error(transparent)]
+    Evaluate(#[from] coco_eval::Error),
+    /// Calibration and lowering.
+    #[error(transparent)]
+    Ptq(#[from] ptq::Error),
+    /// Arithmetic and programs.
+    #[error(transparent)]
+    Core(#[from] quant_core::Error),
+    /// Detection.
+    #[error(transparent)]
+    Yolo(#[from] yolo_model::Error),
+    /// The thread pool.
+    #[error("can't start threads: {0}")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+    /// Writing JSON.
+    #[error("can't write JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// A result of the programs.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// An error about reading or writing `path`.
+    pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, source }
+    }
+}
+
+/// Runs a program: on failure one line on stderr, and exit code 2.
+pub fn exit(result: Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // A library's error may span lines (yaml shows its context); users get one.
+            eprintln!("error: {}", error.to_string().replace('\n', " "));
+            ExitCode::from(2)
+        }
+    }
+}

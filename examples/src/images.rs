@@ -1,0 +1,55 @@
+//! Finding, decoding and preparing images.
+
+use crate::error::{Error, Result};
+use std::path::{Path, PathBuf};
+use yolo_model::{ImageSize, LetterboxTransform, letterbox, to_planar_f32};
+
+/// Images of a folder, sorted by name.
+///
+/// # Errors
+/// If the folder can't be read or holds no image.
+pub fn list_images(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).map_err(Error::io(folder))?;
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(Error::io(folder))?.path();
+        let extension = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
+        if extension.is_some_and(|e| ["jpg", "jpeg", "png"].contains(&e.as_str())) {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    if paths.is_empty() { Err(Error::NoImage { folder: folder.to_owned() }) } else { Ok(paths) }
+}
+
+/// A decoded image, RGB, rows first.
+pub struct Picture {
+    /// `height * width * 3` values.
+    pub pixels: Vec<u8>,
+    /// Its size.
+    pub size: ImageSize,
+}
+
+/// Decodes an image.
+///
+/// # Errors
+/// Names the file.
+pub fn decode(path: &Path) -> Result<Picture> {
+    let bad = |source| Error::Image { path: path.to_owned(), source };
+    let reader = image::ImageReader::open(path).map_err(Error::io(path))?;
+    let reader = reader.with_guessed_format().map_err(Error::io(path))?;
+    let image = reader.decode().map_err(bad)?.into_rgb8();
+    let size = ImageSize::new(image.height() as usize, image.width() as usize);
+    Ok(Picture { pixels: image.into_raw(), size })
+}
+
+/// The network's input for a picture: letterboxed, planar RGB in `[0, 1]`; and how it was placed.
+///
+/// # Errors
+/// If a size is zero.
+pub fn prepare(picture: &Picture, target: ImageSize) -> Result<(Vec<f32>, LetterboxTransform)> {
+    let boxed = letterbox(&picture.pixels, picture.size, target)?;
+    let mut input = vec![0.0; boxed.pixels.len()];
+    to_planar_f32(&boxed.pixels, target, &mut input)?;
+    Ok((input, boxed.transform))
+}

@@ -1,0 +1,195 @@
+//! Networks as the programs use them: from a checkpoint, or saved by `quantize`.
+
+use crate::error::{Error, Result};
+use nn_graph::{BUILTIN_MODELS, Checkpoint, Definition, Graph, Params};
+use ptq::{Fusion, lower_float};
+use quant_core::{Executor, Format, Program, Values};
+use serde::de::DeserializeOwned;
+use std::path::{Path, PathBuf};
+use yolo_model::{Detection, Head, HeadLevel, HeadValues, ImageSize, NmsParams, detect};
+
+/// A detector before lowering: BatchNorm folded, parameters checked.
+pub struct Model {
+    /// The folded graph.
+    pub graph: Graph,
+    /// Its parameters.
+    pub params: Params,
+    /// Names of the classes; numbers where the checkpoint has none.
+    pub class_names: Vec<String>,
+}
+
+/// Reads a definition: a yaml file or a built-in name.
+///
+/// # Errors
+/// If `name` is neither, or the yaml is not usable.
+pub fn definition(name: &str) -> Result<Definition> {
+    if let Some(definition) = Definition::builtin(name) {
+        return Ok(definition);
+    }
+    let path = Path::new(name);
+    if !path.exists() {
+        return Err(Error::UnknownModel { name: name.to_owned(), known: BUILTIN_MODELS.join(", ") });
+    }
+    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or(name);
+    Definition::from_yaml(stem, &text).map_err(|source| Error::Model { path: path.to_owned(), source })
+}
+
+impl Model {
+    /// Reads a checkpoint; `model` names its architecture where the checkpoint does not describe it (or to overrule it).
+    ///
+    /// # Errors
+    /// If the file is not a checkpoint, its parameters don't fit the architecture, or are not finite.
+    pub fn load(path: &Path, model: Option<&str>) -> Result<Self> {
+        let wrong = |source: nn_graph::Error| Error::Model { path: path.to_owned(), source };
+        let checkpoint = Checkpoint::open(path).map_err(|e| wrong(e.into()))?;
+        let bad = checkpoint.non_finite();
+        if let Some((tensor, count)) = bad.first() {
+            return Err(Error::NonFinite { path: path.to_owned(), tensor: tensor.clone(), count: *count, tensors: bad.len() });
+        }
+        let definition = match (model, &checkpoint.definition) {
+            (Some(model), _) => definition(model)?,
+            (None, Some(value)) => Definition::from_value(stem(path), value).map_err(wrong)?,
+            (None, None) => {
+                return Err(Error::NoDefinition { path: path.to_owned(), known: BUILTIN_MODELS.join(", ") });
+            }
+        };
+        let mut graph = Graph::from_definition(&definition).map_err(wrong)?;
+        graph.adopt_anchors(&checkpoint.params).map_err(wrong)?;
+        let (graph, params) = graph.fold_batch_norm(&checkpoint.params).map_err(wrong)?;
+        let head = graph.head().ok_or_else(|| Error::NoHead { name: definition.name.clone() })?;
+        let numbers = || (0..head.classes).map(|c| c.to_string()).collect();
+        let fits = checkpoint.class_names.len() == head.classes;
+        let class_names = if fits { checkpoint.class_names } else { numbers() };
+        Ok(Self { graph, params, class_names })
+    }
+
+    /// The head, as decoding wants it.
+    ///
+    /// # Errors
+    /// If the graph has none.
+    pub fn head(&self) -> Result<Head> {
+        let head = self.graph.head().ok_or_else(|| Error::NoHead { name: self.graph.name().to_owned() })?;
+        Ok(Head { class_count: head.classes, anchors: head.anchors.clone(), strides: head.strides.clone() })
+    }
+
+    /// A network of `program`, which was lowered from this model.
+    ///
+    /// # Errors
+    /// If the graph has no head.
+    pub fn network(&self, mut program: Program, size: ImageSize) -> Result<Network> {
+        let head = self.head()?;
+        let entries = [
+            ("model", self.graph.name().to_owned()),
+            ("head", serde_json::to_string(&head)?),
+            ("class_names", serde_json::to_string(&self.class_names)?),
+            ("image_size", serde_json::to_string(&size)?),
+            ("preprocessing", "letterbox to image_size, grey 114; RGB; divided by 255".to_owned()),
+        ];
+        program.metadata.extend(entries.map(|(key, value)| (key.to_owned(), value)));
+        Ok(Network { program, head, class_names: self.class_names.clone(), size })
+    }
+}
+
+fn stem(path: &Path) -> &str {
+    path.file_stem().and_then(|s| s.to_str()).unwrap_or("model")
+}
+
+/// A program with what is needed to detect with it.
+#[derive(Debug, Clone)]
+pub struct Network {
+    /// What runs.
+    pub program: Program,
+    /// How its outputs are decoded.
+    pub head: Head,
+    /// Names of the classes.
+    pub class_names: Vec<String>,
+    /// Size of the images that it was calibrated for.
+    pub size: ImageSize,
+}
+
+impl Network {
+    /// Reads a network that `quantize` saved.
+    ///
+    /// # Errors
+    /// If the file is not one, or is damaged.
+    pub fn load_program(path: &Path) -> Result<Self> {
+        let program = Program::load(path)?;
+        let head: Head = metadata(&program, path, "head")?;
+        head.validate()?;
+        Ok(Self {
+            head,
+            class_names: metadata(&program, path, "class_names")?,
+            size: metadata(&program, path, "image_size")?,
+            program,
+        })
+    }
+
+    /// Reads a saved network or, where the file is none, a checkpoint as a float network.
+    ///
+    /// # Errors
+    /// As [`Network::load_program`] and [`Model::load`].
+    pub fn load(path: &Path, model: Option<&str>, size: Option<ImageSize>, fusion: Fusion) -> Result<Self> {
+        if is_saved_program(path)? {
+            let mut network = Self::load_program(path)?;
+            network.size = size.unwrap_or(network.size);
+            return Ok(network);
+        }
+        let model = Model::load(path, model)?;
+        let program = lower_float(&model.graph, &model.params, fusion)?;
+        model.network(program, size.unwrap_or(ImageSize::new(640, 640)))
+    }
+
+    /// Checks that images of the network's size fit its strides.
+    ///
+    /// # Errors
+    /// Names the size and the stride.
+    pub fn check_size(&self) -> Result<()> {
+        self.head.level_sizes(self.size)?;
+        Ok(())
+    }
+
+    /// Boxes in network pixels from the outputs of `executor`, which has run this network.
+    ///
+    /// # Errors
+    /// If the outputs are not those of the head.
+    pub fn detections(&self, executor: &Executor<'_>, params: &NmsParams) -> Result<Vec<Detection>> {
+        let levels: Vec<HeadLevel<'_>> = executor
+            .outputs()
+            .map(|(tensor, values)| {
+                let [_, rows, columns] = executor.shapes()[tensor];
+                let values = head_values(values, self.program.tensors()[tensor].format);
+                HeadLevel { values, rows, columns }
+            })
+            .collect();
+        Ok(detect(&self.head, &levels, params)?)
+    }
+}
+
+fn head_values<'a>(values: Values<'a>, format: Format) -> HeadValues<'a> {
+    let (scale, zero_point) = format.params().map_or((1.0, 0), |p| (p.scale, p.zero_point));
+    match values {
+        Values::F32(values) => HeadValues::F32(values),
+        Values::I8(values) => HeadValues::I8 { values, scale, zero_point },
+        Values::I16(values) => HeadValues::I16 { values, scale, zero_point },
+    }
+}
+
+fn metadata<T: DeserializeOwned>(program: &Program, path: &Path, key: &'static str) -> Result<T> {
+    let text = program.metadata.get(key).map_or("", String::as_str);
+    serde_json::from_str(text).map_err(|source| Error::Metadata { path: path.to_owned(), key, source })
+}
+
+/// Whether the file's first kilobytes hold the mark of a saved program; checkpoints in the same container have none.
+fn is_saved_program(path: &Path) -> Result<bool> {
+    let bytes = std::fs::read(path).map_err(Error::io(path))?;
+    Ok(Program::is_program(&bytes))
+}
+
+/// `path`, or, where that does not exist and is a bare name, the weights of that name among the assets.
+#[must_use]
+pub fn find_weights(path: &Path) -> PathBuf {
+    let bare = path.components().count() == 1;
+    let asset = || crate::arguments::asset(&format!("weights/{}", path.display()));
+    if path.exists() || !bare { path.to_owned() } else { asset().unwrap_or_else(|| path.to_owned()) }
+}

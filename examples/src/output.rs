@@ -1,0 +1,58 @@
+//! Files that a program leaves: complete or not at all.
+
+use crate::error::{Error, Result};
+use sha2::{Digest, Sha256};
+use std::path::Path;
+
+/// Writes a file by way of a temporary one beside it.
+///
+/// # Errors
+/// Names the file.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let written = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
+    written.map_err(|source| {
+        // The first error is the one to report.
+        let _ = std::fs::remove_file(&temporary);
+        Error::Io { path: path.to_owned(), source }
+    })
+}
+
+/// Makes a folder and those above it.
+///
+/// # Errors
+/// Names the folder.
+pub fn create_folder(path: &Path) -> Result<()> {
+    std::fs::create_dir_all(path).map_err(Error::io(path))
+}
+
+/// SHA-256 of bytes, in hexadecimal.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// SHA-256 of a file.
+///
+/// # Errors
+/// Names the file.
+pub fn sha256_file(path: &Path) -> Result<String> {
+    Ok(sha256(&std::fs::read(path).map_err(Error::io(path))?))
+}
+
+/// SHA-256 over names and contents of files, in the order given: for each the name, a zero byte, and the SHA-256 of its content in
+/// hexadecimal.
+///
+/// # Errors
+/// Names the file that can't be read.
+pub fn sha256_files<'a>(paths: impl Iterator<Item = &'a Path>) -> Result<String> {
+    let mut hash = Sha256::new();
+    for path in paths {
+        hash.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+        hash.update([0]);
+        hash.update(sha256_file(path)?);
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}

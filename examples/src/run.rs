@@ -1,0 +1,107 @@
+//! Evaluation of networks on annotated images.
+
+use crate::dataset::Dataset;
+use crate::error::{Error, Result};
+use crate::images::{Picture, decode, prepare};
+use crate::network::Network;
+use crate::workers;
+use coco_eval::{Detections, EvalParams, Evaluation, InputPolicy, Summary};
+use quant_core::Executor;
+use std::time::Instant;
+use yolo_model::{Detection, LetterboxTransform, NmsParams};
+
+/// What one network found.
+pub struct Outcome {
+    /// All its detections, in COCO's form.
+    pub detections: Detections,
+    /// The twelve figures.
+    pub summary: Summary,
+    /// All arrays of the evaluation.
+    pub evaluation: Evaluation,
+    /// Median time of a forward pass on one core, in milliseconds.
+    pub ms_per_image: f64,
+}
+
+/// How the images were treated.
+pub struct Options {
+    /// Thresholds of non-maximum suppression.
+    pub nms: NmsParams,
+    /// Threads, of one core each.
+    pub threads: usize,
+    /// Go on without images that can't be read.
+    pub skip_bad: bool,
+}
+
+/// What a network found on one image, and how long its forward pass took in milliseconds.
+type Found = (Vec<coco_eval::Detection>, f64);
+
+/// Runs all `networks` on every image of `dataset` (each is decoded once per size) and evaluates each.
+///
+/// # Errors
+/// An image that can't be read (unless skipped), and all errors of running and evaluating.
+pub fn evaluate(networks: &[Network], dataset: &Dataset, category_ids: &[i64], options: &Options) -> Result<(Vec<Outcome>, usize)> {
+    let state = || {
+        let executor = |n: &'_ Network| -> Result<()> { n.check_size() };
+        networks.iter().try_for_each(executor)?;
+        networks.iter().map(|n| Ok(Executor::new(&n.program, n.size.height, n.size.width)?)).collect::<Result<Vec<_>>>()
+    };
+    let images = &dataset.images;
+    let work = |executors: &mut Vec<Executor<'_>>, index: usize| -> Result<Option<Vec<Found>>> {
+        let image = &images[index];
+        let Some(picture) = workers::skip_bad(decode(&image.path), options.skip_bad)? else { return Ok(None) };
+        let pairs = networks.iter().zip(executors);
+        let found = pairs.map(|(n, e)| run_on(n, e, &picture, image.id, category_ids, &options.nms));
+        found.collect::<Result<Vec<_>>>().map(Some)
+    };
+    let (found, _) = workers::for_each(options.threads, images.len(), "evaluating", state, work)?;
+    let skipped = found.iter().filter(|f| f.is_none()).count();
+    let used: Vec<i64> = images.iter().zip(&found).filter(|(_, f)| f.is_some()).map(|(image, _)| image.id).collect();
+    if used.is_empty() {
+        return Err(Error::AllBad { count: images.len() });
+    }
+    let params = EvalParams { image_ids: Some(used), ..EvalParams::default() };
+    let per_image: Vec<Vec<Found>> = found.into_iter().flatten().collect();
+    let outcomes = (0..networks.len()).map(|network| outcome(network, &per_image, dataset, &params));
+    Ok((outcomes.collect::<Result<_>>()?, skipped))
+}
+
+fn run_on(
+    network: &Network,
+    executor: &mut Executor<'_>,
+    picture: &Picture,
+    image_id: i64,
+    category_ids: &[i64],
+    nms: &NmsParams,
+) -> Result<Found> {
+    let (input, transform) = prepare(picture, network.size)?;
+    let start = Instant::now();
+    executor.run(&input)?;
+    let milliseconds = start.elapsed().as_secs_f64() * 1e3;
+    let detections = network.detections(executor, nms)?;
+    let rows = detections.iter().map(|d| coco_row(d, &transform, image_id, category_ids)).collect();
+    Ok((rows, milliseconds))
+}
+
+/// A detection in network pixels as a row of COCO's result files.
+#[must_use]
+pub fn coco_row(detection: &Detection, transform: &LetterboxTransform, image_id: i64, category_ids: &[i64]) -> coco_eval::Detection {
+    let [x1, y1, x2, y2] = transform.to_source(detection.bbox);
+    coco_eval::Detection {
+        image_id,
+        category_id: category_ids.get(detection.class).copied().unwrap_or(-1),
+        bbox: [x1, y1, x2 - x1, y2 - y1].map(f64::from),
+        score: f64::from(detection.score),
+    }
+}
+
+fn outcome(network: usize, per_image: &[Vec<Found>], dataset: &Dataset, params: &EvalParams) -> Result<Outcome> {
+    let mut detections = Detections::new(InputPolicy::default());
+    let mut times = Vec::with_capacity(per_image.len());
+    for (rows, milliseconds) in per_image.iter().map(|image| &image[network]) {
+        rows.iter().try_for_each(|row| detections.push(row))?;
+        times.push(*milliseconds);
+    }
+    times.sort_by(f64::total_cmp);
+    let evaluation = coco_eval::evaluate(&dataset.ground_truth, &detections, params)?;
+    Ok(Outcome { summary: evaluation.summarize()?, detections, evaluation, ms_per_image: times[times.len() / 2] })
+}

@@ -1,0 +1,73 @@
+//! Work on images by threads of one core each.
+//!
+//! Every thread takes the next image, and runs networks on a rayon pool of its own with one thread. Results are put back in the order of
+//! the images, so nothing depends on the number of threads; and the time of a forward pass is that of one core.
+
+use crate::error::{Error, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// Runs `work(state, index)` for every index below `count`, on `threads` threads that each have a `state`. Returns the results in order, and the states.
+///
+/// # Errors
+/// The error of the lowest index that failed; work stops soon after the first failure.
+pub fn for_each<S: Send, R: Send>(
+    threads: usize,
+    count: usize,
+    label: &str,
+    state: impl Fn() -> Result<S> + Sync,
+    work: impl Fn(&mut S, usize) -> Result<R> + Sync,
+) -> Result<(Vec<R>, Vec<S>)> {
+    let progress = bar(count, label);
+    let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let results: Mutex<Vec<(usize, Result<R>)>> = Mutex::new(Vec::with_capacity(count));
+    let worker = || -> Result<S> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
+        let mut state = state()?;
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            if index >= count || failed.load(Ordering::Relaxed) {
+                return Ok(state);
+            }
+            let result = pool.install(|| work(&mut state, index));
+            failed.fetch_or(result.is_err(), Ordering::Relaxed);
+            // A poisoned lock means that another thread panicked, which ends the program anyway.
+            if let Ok(mut results) = results.lock() {
+                results.push((index, result));
+            }
+            progress.inc(1);
+        }
+    };
+    let states = std::thread::scope(|scope| {
+        let handles: Vec<_> = (0..threads.clamp(1, count.max(1))).map(|_| scope.spawn(worker)).collect();
+        handles.into_iter().filter_map(|handle| handle.join().ok()).collect::<Result<Vec<S>>>()
+    });
+    progress.finish_and_clear();
+    let mut results = results.into_inner().unwrap_or_default();
+    results.sort_by_key(|(index, _)| *index);
+    let values = results.into_iter().map(|(_, result)| result).collect::<Result<Vec<R>>>()?;
+    Ok((values, states?))
+}
+
+/// A progress bar on stderr; hidden where stderr is not a terminal.
+fn bar(count: usize, label: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg:<12} {bar:40} {pos}/{len} {elapsed} (eta {eta})");
+    let bar = ProgressBar::new(count as u64).with_message(label.to_owned());
+    style.map_or(bar.clone(), |style| bar.with_style(style))
+}
+
+/// Turns a bad image into `None` and counts it, if `skip_bad`.
+///
+/// # Errors
+/// The error itself, if it is not about an image or `skip_bad` is false.
+pub fn skip_bad<T>(result: Result<T>, skip_bad: bool) -> Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error @ Error::Image { .. }) if skip_bad => {
+            eprintln!("skipped: {error}");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
