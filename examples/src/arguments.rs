@@ -17,7 +17,8 @@ pub fn parse_image_size(text: &str) -> std::result::Result<ImageSize, String> {
         Some((height, width)) => side(height).zip(side(width)),
         None => side(text).map(|side| (side, side)),
     };
-    size.map(|(h, w)| ImageSize::new(h, w)).ok_or_else(|| "expected a side in pixels, or HEIGHTxWIDTH".to_owned())
+    size.map(|(h, w)| ImageSize::new(h, w))
+        .ok_or_else(|| "expected a side in pixels, or HEIGHTxWIDTH".to_owned())
 }
 
 /// A probability.
@@ -104,7 +105,11 @@ pub fn asset(path: &str) -> Option<PathBuf> {
 ///
 /// # Errors
 /// [`Error::Missing`] with neither.
-pub fn given_or_asset(given: Option<PathBuf>, option: &'static str, example: &'static str) -> Result<PathBuf> {
+pub fn given_or_asset(
+    given: Option<PathBuf>,
+    option: &'static str,
+    example: &'static str,
+) -> Result<PathBuf> {
     given.or_else(|| asset(example)).ok_or(Error::Missing { option, example })
 }
 

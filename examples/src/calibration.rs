@@ -36,12 +36,15 @@ pub fn calibrate(
         let executor = Executor::new(&program, size.height, size.width)?;
         Ok((executor, Collection::new(&model.graph, placements)))
     };
-    let (used, states) = workers::for_each(threads, images.len(), "calibrating", state, |(executor, collection), index| {
-        let Some(picture) = workers::skip_bad(decode(&images[index]), skip_bad)? else { return Ok(false) };
-        let (input, _) = prepare(&picture, size)?;
-        collection.observe(&program, executor, &input)?;
-        Ok(true)
-    })?;
+    let (used, states) =
+        workers::for_each(threads, images.len(), "calibrating", state, |(executor, collection), index| {
+            let Some(picture) = workers::skip_bad(decode(&images[index]), skip_bad)? else {
+                return Ok(false);
+            };
+            let (input, _) = prepare(&picture, size)?;
+            collection.observe(&program, executor, &input)?;
+            Ok(true)
+        })?;
     let used = used.into_iter().filter(|used| *used).count();
     if used == 0 {
         return Err(Error::AllBad { count: images.len() });

@@ -34,8 +34,11 @@ impl Dataset {
     pub fn open(folder: &Path, annotations: &Path, skip_bad: bool) -> Result<Self> {
         let wrong = |source| Error::Coco { path: annotations.to_owned(), source };
         let ground_truth = GroundTruth::from_json_file(annotations, InputPolicy::default()).map_err(wrong)?;
-        let ids: BTreeMap<&str, i64> =
-            ground_truth.images().iter().filter_map(|image| Some((image.file_name.as_deref()?, image.id))).collect();
+        let ids: BTreeMap<&str, i64> = ground_truth
+            .images()
+            .iter()
+            .filter_map(|image| Some((image.file_name.as_deref()?, image.id)))
+            .collect();
         let files = list_images(folder)?;
         let (mut images, mut missing) = (Vec::new(), Vec::new());
         for path in &files {
@@ -67,7 +70,8 @@ impl Dataset {
         let categories = self.ground_truth.categories();
         let by_name: BTreeMap<&str, i64> =
             categories.iter().filter_map(|c| Some((c.name.as_deref()?, c.id))).collect();
-        let named: Option<Vec<i64>> = class_names.iter().map(|name| by_name.get(name.as_str()).copied()).collect();
+        let named: Option<Vec<i64>> =
+            class_names.iter().map(|name| by_name.get(name.as_str()).copied()).collect();
         if let Some(ids) = named {
             return Ok(ids);
         }

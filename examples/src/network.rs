@@ -45,7 +45,12 @@ impl Model {
         let checkpoint = Checkpoint::open(path).map_err(|e| wrong(e.into()))?;
         let bad = checkpoint.non_finite();
         if let Some((tensor, count)) = bad.first() {
-            return Err(Error::NonFinite { path: path.to_owned(), tensor: tensor.clone(), count: *count, tensors: bad.len() });
+            return Err(Error::NonFinite {
+                path: path.to_owned(),
+                tensor: tensor.clone(),
+                count: *count,
+                tensors: bad.len(),
+            });
         }
         let definition = match (model, &checkpoint.definition) {
             (Some(model), _) => definition(model)?,

@@ -39,7 +39,10 @@ mod tests {
         let bytes = npy(&[2, 1, 2], Values::I16(&[1, -1, 256, 7]));
         assert_eq!(&bytes[..8], b"\x93NUMPY\x01\x00");
         assert_eq!((bytes.len() - 8) % 64, 0);
-        assert!(String::from_utf8_lossy(&bytes).contains("'descr': '<i2', 'fortran_order': False, 'shape': (2, 1, 2, )"));
+        assert!(
+            String::from_utf8_lossy(&bytes)
+                .contains("'descr': '<i2', 'fortran_order': False, 'shape': (2, 1, 2, )")
+        );
         assert_eq!(bytes[bytes.len() - 8..], [1, 0, 255, 255, 0, 1, 7, 0]);
     }
 }

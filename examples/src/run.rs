@@ -39,23 +39,34 @@ type Found = (Vec<coco_eval::Detection>, f64);
 ///
 /// # Errors
 /// An image that can't be read (unless skipped), and all errors of running and evaluating.
-pub fn evaluate(networks: &[Network], dataset: &Dataset, category_ids: &[i64], options: &Options) -> Result<(Vec<Outcome>, usize)> {
+pub fn evaluate(
+    networks: &[Network],
+    dataset: &Dataset,
+    category_ids: &[i64],
+    options: &Options,
+) -> Result<(Vec<Outcome>, usize)> {
     let state = || {
         let executor = |n: &'_ Network| -> Result<()> { n.check_size() };
         networks.iter().try_for_each(executor)?;
-        networks.iter().map(|n| Ok(Executor::new(&n.program, n.size.height, n.size.width)?)).collect::<Result<Vec<_>>>()
+        networks
+            .iter()
+            .map(|n| Ok(Executor::new(&n.program, n.size.height, n.size.width)?))
+            .collect::<Result<Vec<_>>>()
     };
     let images = &dataset.images;
     let work = |executors: &mut Vec<Executor<'_>>, index: usize| -> Result<Option<Vec<Found>>> {
         let image = &images[index];
-        let Some(picture) = workers::skip_bad(decode(&image.path), options.skip_bad)? else { return Ok(None) };
+        let Some(picture) = workers::skip_bad(decode(&image.path), options.skip_bad)? else {
+            return Ok(None);
+        };
         let pairs = networks.iter().zip(executors);
         let found = pairs.map(|(n, e)| run_on(n, e, &picture, image.id, category_ids, &options.nms));
         found.collect::<Result<Vec<_>>>().map(Some)
     };
     let (found, _) = workers::for_each(options.threads, images.len(), "evaluating", state, work)?;
     let skipped = found.iter().filter(|f| f.is_none()).count();
-    let used: Vec<i64> = images.iter().zip(&found).filter(|(_, f)| f.is_some()).map(|(image, _)| image.id).collect();
+    let used: Vec<i64> =
+        images.iter().zip(&found).filter(|(_, f)| f.is_some()).map(|(image, _)| image.id).collect();
     if used.is_empty() {
         return Err(Error::AllBad { count: images.len() });
     }
@@ -84,7 +95,12 @@ fn run_on(
 
 /// A detection in network pixels as a row of COCO's result files.
 #[must_use]
-pub fn coco_row(detection: &Detection, transform: &LetterboxTransform, image_id: i64, category_ids: &[i64]) -> coco_eval::Detection {
+pub fn coco_row(
+    detection: &Detection,
+    transform: &LetterboxTransform,
+    image_id: i64,
+    category_ids: &[i64],
+) -> coco_eval::Detection {
     let [x1, y1, x2, y2] = transform.to_source(detection.bbox);
     coco_eval::Detection {
         image_id,
@@ -94,7 +110,12 @@ pub fn coco_row(detection: &Detection, transform: &LetterboxTransform, image_id:
     }
 }
 
-fn outcome(network: usize, per_image: &[Vec<Found>], dataset: &Dataset, params: &EvalParams) -> Result<Outcome> {
+fn outcome(
+    network: usize,
+    per_image: &[Vec<Found>],
+    dataset: &Dataset,
+    params: &EvalParams,
+) -> Result<Outcome> {
     let mut detections = Detections::new(InputPolicy::default());
     let mut times = Vec::with_capacity(per_image.len());
     for (rows, milliseconds) in per_image.iter().map(|image| &image[network]) {
@@ -103,5 +124,10 @@ fn outcome(network: usize, per_image: &[Vec<Found>], dataset: &Dataset, params: 
     }
     times.sort_by(f64::total_cmp);
     let evaluation = coco_eval::evaluate(&dataset.ground_truth, &detections, params)?;
-    Ok(Outcome { summary: evaluation.summarize()?, detections, evaluation, ms_per_image: times[times.len() / 2] })
+    Ok(Outcome {
+        summary: evaluation.summarize()?,
+        detections,
+        evaluation,
+        ms_per_image: times[times.len() / 2],
+    })
 }

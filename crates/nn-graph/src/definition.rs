@@ -8,7 +8,8 @@ use serde_yaml_ng::{Mapping, Value};
 
 /// Names of the built-in models.
 pub const BUILTIN_MODELS: [&str; 10] = [
-    "yolov5n", "yolov5s", "yolov5m", "yolov5l", "yolov5x", "yolov5n6", "yolov5s6", "yolov5m6", "yolov5l6", "yolov5x6",
+    "yolov5n", "yolov5s", "yolov5m", "yolov5l", "yolov5x", "yolov5n6", "yolov5s6", "yolov5m6", "yolov5l6",
+    "yolov5x6",
 ];
 
 /// Depth and width multiples of the sizes n, s, m, l, x.
@@ -67,7 +68,8 @@ impl Definition {
         let mut layers = Vec::new();
         for key in ["backbone", "head"] {
             let lines = map.get(key).and_then(Value::as_sequence);
-            let lines = lines.ok_or(Error::Key { key, expected: "a list of [from, number, module, args]" })?;
+            let lines =
+                lines.ok_or(Error::Key { key, expected: "a list of [from, number, module, args]" })?;
             for line in lines {
                 layers.push(layer_definition(layers.len(), line)?);
             }
@@ -110,8 +112,13 @@ fn layer_definition(layer: usize, line: &Value) -> Result<LayerDefinition, Error
     };
     let module = module.as_str().ok_or(wrong("module is not a name"))?;
     Ok(LayerDefinition {
-        from: from.filter(|f| !f.is_empty()).ok_or(wrong("from is neither a number nor a list of numbers"))?,
-        number: number.as_u64().filter(|n| (1..=1000).contains(n)).ok_or(wrong("number is not in 1..=1000"))? as usize,
+        from: from
+            .filter(|f| !f.is_empty())
+            .ok_or(wrong("from is neither a number nor a list of numbers"))?,
+        number: number
+            .as_u64()
+            .filter(|n| (1..=1000).contains(n))
+            .ok_or(wrong("number is not in 1..=1000"))? as usize,
         module: module.strip_prefix("nn.").unwrap_or(module).to_owned(),
         args: args.as_sequence().ok_or(wrong("args is not a list"))?.clone(),
     })
@@ -131,7 +138,11 @@ fn optional<'a, T>(
 
 fn multiple(map: &Mapping, key: &'static str) -> Result<f64, Error> {
     let value = optional(map, key, Value::as_f64, "a positive number")?.unwrap_or(1.0);
-    if value > 0.0 && value < 100.0 { Ok(value) } else { Err(Error::Key { key, expected: "a positive number" }) }
+    if value > 0.0 && value < 100.0 {
+        Ok(value)
+    } else {
+        Err(Error::Key { key, expected: "a positive number" })
+    }
 }
 
 fn class_count(map: &Mapping) -> Result<usize, Error> {
@@ -140,10 +151,12 @@ fn class_count(map: &Mapping) -> Result<usize, Error> {
 }
 
 fn anchors(map: &Mapping) -> Result<Vec<Vec<f32>>, Error> {
-    const WRONG: Error = Error::Key { key: "anchors", expected: "a list of levels, each w, h, w, h, ... in pixels" };
+    const WRONG: Error =
+        Error::Key { key: "anchors", expected: "a list of levels, each w, h, w, h, ... in pixels" };
     let levels = map.get("anchors").and_then(Value::as_sequence).ok_or(WRONG)?;
     let level = |level: &Value| {
-        let numbers = level.as_sequence()?.iter().map(|v| v.as_f64().map(|v| v as f32)).collect::<Option<Vec<_>>>()?;
+        let numbers =
+            level.as_sequence()?.iter().map(|v| v.as_f64().map(|v| v as f32)).collect::<Option<Vec<_>>>()?;
         (!numbers.is_empty() && numbers.len() % 2 == 0).then_some(numbers)
     };
     let levels = levels.iter().map(level).collect::<Option<Vec<_>>>().ok_or(WRONG)?;

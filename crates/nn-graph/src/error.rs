@@ -98,7 +98,9 @@ pub enum Error {
     #[error("the parameters do not fit the model: {0}")]
     Params(ParamMismatch),
     /// A BatchNorm that does not follow a convolution of its own.
-    #[error("{node}: BatchNorm does not directly follow a convolution that nothing else reads, so it can't be folded")]
+    #[error(
+        "{node}: BatchNorm does not directly follow a convolution that nothing else reads, so it can't be folded"
+    )]
     Fold {
         /// The BatchNorm.
         node: String,
@@ -131,7 +133,8 @@ impl fmt::Display for ParamMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let missing = self.missing.iter().map(|p| format!("missing {} {:?}", p.name, p.shape));
         let extra = self.extra.iter().map(|name| format!("extra {name}"));
-        let wrong = self.wrong_shape.iter().map(|(p, found)| format!("{} is {found:?}, not {:?}", p.name, p.shape));
+        let wrong =
+            self.wrong_shape.iter().map(|(p, found)| format!("{} is {found:?}, not {:?}", p.name, p.shape));
         f.write_str(&missing.chain(wrong).chain(extra).collect::<Vec<_>>().join("; "))
     }
 }

@@ -25,8 +25,10 @@ impl Graph {
     /// # Errors
     /// Unknown modules, unusable arguments, references to layers that don't exist; each names the layer.
     pub fn from_definition(definition: &Definition) -> Result<Self, Error> {
-        let activation = parse_activation(&definition.activation)
-            .ok_or(Error::Key { key: "activation", expected: "nn.SiLU(), nn.ReLU(), nn.ReLU6(), nn.Hardswish() or nn.LeakyReLU(slope)" })?;
+        let activation = parse_activation(&definition.activation).ok_or(Error::Key {
+            key: "activation",
+            expected: "nn.SiLU(), nn.ReLU(), nn.ReLU6(), nn.Hardswish() or nn.LeakyReLU(slope)",
+        })?;
         let input = Node {
             name: "input".to_owned(),
             op: Op::Input { channels: definition.input_channels },
@@ -34,7 +36,8 @@ impl Graph {
             channels: definition.input_channels,
             layer: None,
         };
-        let mut expander = Expander { definition, activation, nodes: vec![input], layers: Vec::new(), head: None };
+        let mut expander =
+            Expander { definition, activation, nodes: vec![input], layers: Vec::new(), head: None };
         for (index, layer) in definition.layers.iter().enumerate() {
             expander.layer(index, layer)?;
         }
@@ -74,9 +77,9 @@ fn parse_activation(text: &str) -> Option<Activation> {
         "ReLU6" => Activation::Relu6,
         "Hardswish" => Activation::Hardswish,
         "LeakyReLU" if args.trim().is_empty() => Activation::LeakyRelu { slope: 0.01 },
-        "LeakyReLU" => {
-            Activation::LeakyRelu { slope: args.split(',').next()?.trim_start_matches("negative_slope=").trim().parse().ok()? }
-        }
+        "LeakyReLU" => Activation::LeakyRelu {
+            slope: args.split(',').next()?.trim_start_matches("negative_slope=").trim().parse().ok()?,
+        },
         _ => return None,
     })
 }
@@ -92,7 +95,8 @@ struct Expander<'a> {
 
 impl Expander<'_> {
     fn layer(&mut self, index: usize, layer: &LayerDefinition) -> Result<(), Error> {
-        let inputs = layer.from.iter().map(|&from| self.resolve(index, from)).collect::<Result<Vec<_>, _>>()?;
+        let inputs =
+            layer.from.iter().map(|&from| self.resolve(index, from)).collect::<Result<Vec<_>, _>>()?;
         let args = Args { layer: index, module: &layer.module, values: &layer.args };
         let name = format!("model.{index}");
         let outputs = match layer.module.as_str() {
@@ -119,7 +123,13 @@ impl Expander<'_> {
     }
 
     /// The blocks whose first argument is a channel count, repeated `number` times where they don't repeat inside.
-    fn block(&mut self, name: &str, input: TensorId, layer: &LayerDefinition, args: &Args) -> Result<TensorId, Error> {
+    fn block(
+        &mut self,
+        name: &str,
+        input: TensorId,
+        layer: &LayerDefinition,
+        args: &Args,
+    ) -> Result<TensorId, Error> {
         let out = self.scaled_channels(args)?;
         let number = self.scaled_depth(layer.number);
         if layer.module == "C3" {
@@ -149,23 +159,39 @@ impl Expander<'_> {
     }
 
     fn scaled_depth(&self, number: usize) -> usize {
-        if number == 1 { 1 } else { ((number as f64 * self.definition.depth_multiple).round_ties_even() as usize).max(1) }
+        if number == 1 {
+            1
+        } else {
+            ((number as f64 * self.definition.depth_multiple).round_ties_even() as usize).max(1)
+        }
     }
 
     /// The first argument times `width_multiple`, raised to a multiple of 8.
     fn scaled_channels(&self, args: &Args) -> Result<usize, Error> {
         if !MODULES.contains(&args.module) {
-            return Err(Error::UnknownModule { layer: args.layer, module: args.module.to_owned(), known: &MODULES });
+            return Err(Error::UnknownModule {
+                layer: args.layer,
+                module: args.module.to_owned(),
+                known: &MODULES,
+            });
         }
         let base = args.positive(0, "out channels", 0)?;
         let units = (base as f64 * self.definition.width_multiple / CHANNEL_MULTIPLE as f64).ceil();
         let channels = units as usize * CHANNEL_MULTIPLE;
-        if channels > MAX_CHANNELS { Err(args.wrong(0, "out channels", "at most 65536 after scaling")) } else { Ok(channels) }
+        if channels > MAX_CHANNELS {
+            Err(args.wrong(0, "out channels", "at most 65536 after scaling"))
+        } else {
+            Ok(channels)
+        }
     }
 
     fn hidden(&self, out: usize, ratio: f64, args: &Args) -> Result<usize, Error> {
         let hidden = (out as f64 * ratio) as usize;
-        if hidden == 0 { Err(args.wrong(0, "out channels", "wide enough for one hidden channel")) } else { Ok(hidden) }
+        if hidden == 0 {
+            Err(args.wrong(0, "out channels", "wide enough for one hidden channel"))
+        } else {
+            Ok(hidden)
+        }
     }
 
     fn push(&mut self, name: String, op: Op, inputs: Vec<TensorId>, channels: usize) -> TensorId {
@@ -181,7 +207,8 @@ impl Expander<'_> {
     fn conv(&mut self, name: &str, input: TensorId, conv: Conv) -> TensorId {
         let channels = conv.out_channels;
         let x = self.push(format!("{name}.conv"), Op::Conv(conv), vec![input], channels);
-        let x = self.push(format!("{name}.bn"), Op::BatchNorm { epsilon: BATCH_NORM_EPSILON }, vec![x], channels);
+        let x =
+            self.push(format!("{name}.bn"), Op::BatchNorm { epsilon: BATCH_NORM_EPSILON }, vec![x], channels);
         self.push(format!("{name}.act"), Op::Activation(self.activation), vec![x], channels)
     }
 
@@ -191,7 +218,13 @@ impl Expander<'_> {
     }
 
     /// Arguments `out, k = 1, s = 1, p = k / 2, g = 1`.
-    fn conv_from_args(&mut self, name: &str, input: TensorId, out: usize, args: &Args) -> Result<TensorId, Error> {
+    fn conv_from_args(
+        &mut self,
+        name: &str,
+        input: TensorId,
+        out: usize,
+        args: &Args,
+    ) -> Result<TensorId, Error> {
         let kernel = args.positive(1, "k", 1)?;
         let mut conv = Conv::same(self.channels(input), out, kernel, args.positive(2, "s", 1)?);
         conv.padding = [args.integer(3, "p", kernel / 2)?; 2];
@@ -229,12 +262,21 @@ impl Expander<'_> {
         Ok(x)
     }
 
-    fn c3(&mut self, name: &str, input: TensorId, out: usize, number: usize, shortcut: bool, args: &Args) -> Result<TensorId, Error> {
+    fn c3(
+        &mut self,
+        name: &str,
+        input: TensorId,
+        out: usize,
+        number: usize,
+        shortcut: bool,
+        args: &Args,
+    ) -> Result<TensorId, Error> {
         let hidden = self.hidden(out, args.ratio(3, "e", 0.5)?, args)?;
         let groups = args.positive(2, "g", 1)?;
         let mut main = self.same_conv(&format!("{name}.cv1"), input, hidden, 1);
         for repeat in 0..number {
-            main = self.bottleneck(&format!("{name}.m.{repeat}"), main, hidden, hidden, shortcut, groups, args)?;
+            main =
+                self.bottleneck(&format!("{name}.m.{repeat}"), main, hidden, hidden, shortcut, groups, args)?;
         }
         let side = self.same_conv(&format!("{name}.cv2"), input, hidden, 1);
         let joined = self.push(format!("{name}.cat"), Op::Concat, vec![main, side], 2 * hidden);
@@ -243,7 +285,12 @@ impl Expander<'_> {
 
     fn pool(&mut self, name: String, input: TensorId, kernel: usize) -> TensorId {
         let channels = self.channels(input);
-        self.push(name, Op::MaxPool(MaxPool { kernel, stride: 1, padding: kernel / 2 }), vec![input], channels)
+        self.push(
+            name,
+            Op::MaxPool(MaxPool { kernel, stride: 1, padding: kernel / 2 }),
+            vec![input],
+            channels,
+        )
     }
 
     fn spp(&mut self, name: &str, input: TensorId, out: usize, kernels: &[usize]) -> TensorId {
@@ -365,13 +412,14 @@ impl Args<'_> {
     /// The window sizes of SPP.
     fn kernels(&self, position: usize) -> Result<Vec<usize>, Error> {
         let Some(value) = self.at(position) else { return Ok(vec![5, 9, 13]) };
-        let list = value.as_sequence().map(|l| l.iter().map(|v| v.as_u64().filter(|k| k % 2 == 1 && *k < 256)));
+        let list =
+            value.as_sequence().map(|l| l.iter().map(|v| v.as_u64().filter(|k| k % 2 == 1 && *k < 256)));
         let list = list.and_then(|l| l.map(|k| k.map(|k| k as usize)).collect::<Option<Vec<_>>>());
         list.filter(|l| !l.is_empty()).ok_or_else(|| self.wrong(position, "k", "a list of odd window sizes"))
     }
 
     fn check_groups(&self, position: usize, conv: &Conv) -> Result<(), Error> {
-        let divides = conv.in_channels % conv.groups == 0 && conv.out_channels % conv.groups == 0;
+        let divides = conv.in_channels.is_multiple_of(conv.groups) && conv.out_channels.is_multiple_of(conv.groups);
         if divides { Ok(()) } else { Err(self.wrong(position, "g", "a divisor of both channel counts")) }
     }
 }

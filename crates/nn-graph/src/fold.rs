@@ -25,7 +25,8 @@ impl Graph {
             known.insert(spec.name);
         }
         let unread = |name: &str| UNREAD_BUFFERS.iter().any(|b| name.rsplit('.').next() == Some(*b));
-        mismatch.extra = params.keys().filter(|name| !known.contains(*name) && !unread(name)).cloned().collect();
+        mismatch.extra =
+            params.keys().filter(|name| !known.contains(*name) && !unread(name)).cloned().collect();
         if mismatch.is_empty() { Ok(()) } else { Err(Error::Params(mismatch)) }
     }
 
@@ -43,7 +44,9 @@ impl Graph {
         for node in &self.nodes {
             if let Op::BatchNorm { epsilon } = node.op {
                 let source = node.inputs[0];
-                let Op::Conv(_) = self.nodes[source.0].op else { return Err(Error::Fold { node: node.name.clone() }) };
+                let Op::Conv(_) = self.nodes[source.0].op else {
+                    return Err(Error::Fold { node: node.name.clone() });
+                };
                 if consumers[source.0].len() != 1 {
                     return Err(Error::Fold { node: node.name.clone() });
                 }

@@ -15,7 +15,11 @@ pub fn formula_uniform(name: &str, index: u64) -> f64 {
 /// Parameters for every name that `graph` expects.
 #[must_use]
 pub fn formula_params(graph: &Graph) -> Params {
-    graph.parameters().into_iter().filter_map(|spec| Some((spec.name.clone(), formula_tensor(&spec)?))).collect()
+    graph
+        .parameters()
+        .into_iter()
+        .filter_map(|spec| Some((spec.name.clone(), formula_tensor(&spec)?)))
+        .collect()
 }
 
 fn formula_tensor(spec: &ParamSpec) -> Option<Tensor> {
@@ -33,7 +37,8 @@ fn formula_tensor(spec: &ParamSpec) -> Option<Tensor> {
 
 /// FNV-1a, 64 bit.
 fn fnv1a64(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// The output function of splitmix64 (Steele, Lea, Flood 2014).

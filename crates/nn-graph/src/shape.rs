@@ -18,7 +18,7 @@ impl Graph {
     /// If a side is not a positive multiple of the stride, or inputs of a node don't fit each other.
     pub fn infer_shapes(&self, height: usize, width: usize) -> Result<Vec<Shape>, Error> {
         let stride = self.stride();
-        if height == 0 || width == 0 || height % stride != 0 || width % stride != 0 {
+        if height == 0 || width == 0 || !height.is_multiple_of(stride) || !width.is_multiple_of(stride) {
             return Err(Error::ImageSize { height, width, stride });
         }
         let mut shapes: Vec<Shape> = Vec::with_capacity(self.nodes.len());
@@ -57,8 +57,14 @@ fn output_size(node: &Node, inputs: &[Shape], image: [usize; 2]) -> Result<[usiz
         Op::SpaceToDepth if inputs[0][1] % 2 == 1 || inputs[0][2] % 2 == 1 => Err(too_small(node, inputs[0])),
         Op::SpaceToDepth => Ok(same().map(|side| side / 2)),
         Op::Add | Op::Concat => {
-            let fits = inputs.iter().all(|s| s[1..] == inputs[0][1..] && (node.op == Op::Concat || s[0] == inputs[0][0]));
-            if fits { Ok(same()) } else { Err(Error::Shapes { node: node.name.clone(), shapes: inputs.to_vec() }) }
+            let fits = inputs
+                .iter()
+                .all(|s| s[1..] == inputs[0][1..] && (node.op == Op::Concat || s[0] == inputs[0][0]));
+            if fits {
+                Ok(same())
+            } else {
+                Err(Error::Shapes { node: node.name.clone(), shapes: inputs.to_vec() })
+            }
         }
         Op::BatchNorm { .. } | Op::Activation(_) => Ok(same()),
     }
@@ -76,7 +82,13 @@ fn window_size(side: usize, kernel: usize, stride: usize, padding: usize, dilati
 
 fn conv_size(conv: &Conv, input: Shape) -> Option<[usize; 2]> {
     let side = |axis: usize| {
-        window_size(input[axis + 1], conv.kernel[axis], conv.stride[axis], conv.padding[axis], conv.dilation[axis])
+        window_size(
+            input[axis + 1],
+            conv.kernel[axis],
+            conv.stride[axis],
+            conv.padding[axis],
+            conv.dilation[axis],
+        )
     };
     Some([side(0)?, side(1)?])
 }

@@ -27,7 +27,12 @@ impl Collection {
     ///
     /// # Errors
     /// As [`Executor::run`].
-    pub fn observe(&mut self, program: &Program, executor: &mut Executor<'_>, image: &[f32]) -> Result<(), Error> {
+    pub fn observe(
+        &mut self,
+        program: &Program,
+        executor: &mut Executor<'_>,
+        image: &[f32],
+    ) -> Result<(), Error> {
         executor.run_with(image, |tensor, values| {
             let statistics = self.tensors.get_mut(&program.tensors()[tensor].name);
             if let (Some(statistics), Values::F32(values)) = (statistics, values) {
@@ -122,7 +127,13 @@ impl QuantConfig {
     }
 }
 
-fn format(graph: &Graph, group: &Group, collection: &Collection, method: Method, scheme: Scheme) -> Result<Format, Error> {
+fn format(
+    graph: &Graph,
+    group: &Group,
+    collection: &Collection,
+    method: Method,
+    scheme: Scheme,
+) -> Result<Format, Error> {
     if group.rule == Rule::ImageInput {
         return Ok(Format::I8(QuantParams { scale: 1.0 / 255.0, zero_point: -128 }));
     }

@@ -4,8 +4,8 @@ use crate::placement::is_fused;
 use crate::{Error, QuantConfig, WeightMethod, weight_bound};
 use nn_graph::{Activation, Conv, Graph, Node, Op, Params, TensorId};
 use quant_core::{
-    Constant, ConvGeometry, Description, Format, Multiplier, Program, QuantSpec, Rounding, SharedMultipliers, Step, StepOp,
-    TensorInfo,
+    Constant, ConvGeometry, Description, Format, Multiplier, Program, QuantSpec, Rounding, SharedMultipliers,
+    Step, StepOp, TensorInfo,
 };
 use std::collections::BTreeMap;
 
@@ -178,7 +178,11 @@ impl<'a> Lowering<'a> {
         let multipliers = match target {
             None => None,
             Some(target) => {
-                let factors = self.input_scales(node)?.into_iter().map(|s| s / f64::from(target.scale)).collect::<Vec<_>>();
+                let factors = self
+                    .input_scales(node)?
+                    .into_iter()
+                    .map(|s| s / f64::from(target.scale))
+                    .collect::<Vec<_>>();
                 Some(SharedMultipliers::from_real(&factors)?)
             }
         };
@@ -235,15 +239,27 @@ impl<'a> Lowering<'a> {
 
     /// The bias, zeros where the convolution has none.
     fn bias(&self, node: &Node, conv: &Conv) -> Result<Vec<f32>, Error> {
-        if conv.bias { Ok(self.param(&format!("{}.bias", node.name))?.to_vec()) } else { Ok(vec![0.0; conv.out_channels]) }
+        if conv.bias {
+            Ok(self.param(&format!("{}.bias", node.name))?.to_vec())
+        } else {
+            Ok(vec![0.0; conv.out_channels])
+        }
     }
 
     /// A float convolution; among integers it is an island between a dequantisation and a quantisation.
-    fn conv_f32(&mut self, id: TensorId, node: &Node, conv: &Conv, fused: Option<Fused>, island: bool) -> Result<(), Error> {
+    fn conv_f32(
+        &mut self,
+        id: TensorId,
+        node: &Node,
+        conv: &Conv,
+        fused: Option<Fused>,
+        island: bool,
+    ) -> Result<(), Error> {
         let (weight, bias) = (format!("{}.weight", node.name), format!("{}.bias", node.name));
         self.constants.insert(weight.clone(), Constant::F32(self.param(&weight)?.to_vec()));
         self.constants.insert(bias.clone(), Constant::F32(self.bias(node, conv)?));
-        let op = StepOp::ConvF32 { geometry: geometry(conv), weight, bias, activation: fused.map(|f| f.function) };
+        let op =
+            StepOp::ConvF32 { geometry: geometry(conv), weight, bias, activation: fused.map(|f| f.function) };
         let input = self.tensor_of[node.inputs[0].index()];
         let output = self.produce(fused.map_or(id, |f| f.result))?;
         if !island {
@@ -258,14 +274,22 @@ impl<'a> Lowering<'a> {
         Ok(())
     }
 
-    fn conv_i8(&mut self, id: TensorId, node: &Node, conv: &Conv, fused: Option<Fused>, config: &QuantConfig) -> Result<(), Error> {
+    fn conv_i8(
+        &mut self,
+        id: TensorId,
+        node: &Node,
+        conv: &Conv,
+        fused: Option<Fused>,
+        config: &QuantConfig,
+    ) -> Result<(), Error> {
         let (weight, bias) = (format!("{}.weight", node.name), format!("{}.bias", node.name));
         let multipliers = format!("{}.multipliers", node.name);
         let sums_to = self.format(id)?;
         let scale_in = self.format(node.inputs[0])?.params().map_or(1.0, |p| f64::from(p.scale));
         let scale_out = sums_to.params().map_or(1.0, |p| f64::from(p.scale));
         let real_bias = self.bias(node, conv)?;
-        let quantized = quantize_weight(self.param(&weight)?, &real_bias, scale_in, config.weights).map_err(|e| e.of(&weight))?;
+        let quantized = quantize_weight(self.param(&weight)?, &real_bias, scale_in, config.weights)
+            .map_err(|e| e.of(&weight))?;
         let mut pairs = Vec::with_capacity(2 * conv.out_channels);
         for scale in &quantized.scales {
             let multiplier = Multiplier::from_real(scale_in * scale / scale_out, config.scale_form)?;
@@ -294,10 +318,16 @@ struct QuantizedWeight {
 
 /// Quantises weight and bias per output channel. A channel's scale is raised where its bias would otherwise not fit 2^29 steps: its
 /// weights are then too small to matter beside the bias.
-fn quantize_weight(weight: &[f32], bias: &[f32], scale_in: f64, method: WeightMethod) -> Result<QuantizedWeight, Error> {
+fn quantize_weight(
+    weight: &[f32],
+    bias: &[f32],
+    scale_in: f64,
+    method: WeightMethod,
+) -> Result<QuantizedWeight, Error> {
     const MAX_BIAS: f64 = (1 << 29) as f64;
     let spec = QuantSpec::int8_weights();
-    let mut result = QuantizedWeight { weight: Vec::with_capacity(weight.len()), bias: Vec::new(), scales: Vec::new() };
+    let mut result =
+        QuantizedWeight { weight: Vec::with_capacity(weight.len()), bias: Vec::new(), scales: Vec::new() };
     for (row, &bias) in weight.chunks_exact((weight.len() / bias.len()).max(1)).zip(bias) {
         if !bias.is_finite() {
             return Err(Error::NonFinite { count: 1 });
@@ -309,7 +339,8 @@ fn quantize_weight(weight: &[f32], bias: &[f32], scale_in: f64, method: WeightMe
             params.scale = needed.max(f32::MIN_POSITIVE);
         }
         params.scale = params.scale.max(needed);
-        let quantize = |&w: &f32| params.quantize(f64::from(w), spec.q_min(), spec.q_max(), Rounding::HalfEven) as i8;
+        let quantize =
+            |&w: &f32| params.quantize(f64::from(w), spec.q_min(), spec.q_max(), Rounding::HalfEven) as i8;
         result.weight.extend(row.iter().map(quantize));
         let scale = f64::from(params.scale);
         result.bias.push((f64::from(bias) / (scale_in * scale)).round_ties_even() as i32);

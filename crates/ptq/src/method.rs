@@ -90,8 +90,12 @@ impl Method {
         match *self {
             Method::Max => Ok(Range::symmetric(bound)),
             Method::MinMax => Ok(Range { low, high }),
-            Method::Percentile { percent } if !(percent > 0.0 && percent <= 100.0) => Err(Error::Percent { percent }),
-            Method::Percentile { percent } if symmetric => Ok(Range::symmetric(percentile(statistics, percent))),
+            Method::Percentile { percent } if !(percent > 0.0 && percent <= 100.0) => {
+                Err(Error::Percent { percent })
+            }
+            Method::Percentile { percent } if symmetric => {
+                Ok(Range::symmetric(percentile(statistics, percent)))
+            }
             Method::Percentile { percent } => Ok(percentile_range(statistics, (low, high), percent)),
             Method::Entropy => {
                 let bound = entropy(statistics, spec);
@@ -134,29 +138,36 @@ fn percentile_range(statistics: &Statistics, (low, high): (f32, f32), percent: f
     let cut = statistics.count() as f64 * (100.0 - percent) / 200.0;
     let end = |side: &[u64], limit: f32| {
         let inside = side.iter().sum::<u64>() as f64 - cut;
-        if inside <= 0.0 { 0.0 } else { edge_reaching(side.iter().copied(), inside, histogram.width(), limit) }
+        if inside <= 0.0 {
+            0.0
+        } else {
+            edge_reaching(side.iter().copied(), inside, histogram.width(), limit)
+        }
     };
     Range { low: -end(negative, (-low).max(0.0)), high: end(positive, high.max(0.0)) }
 }
 
-/// The threshold with the least divergence; a candidate after every [`ENTROPY_STEP`] bins from as many bins as there are levels on.
+/// The threshold with the least divergence.
+///
+/// Bins are joined in pairs first, so that between 1024 and 2048 are occupied, as in the published algorithm; its outcome depends on that
+/// number. Candidates are all numbers of bins from that of the levels on.
 ///
 /// For the candidate of `i` bins, P is the histogram cut there with all that lies beyond added to its last bin; Q is the cut histogram
 /// without the rest, merged to `L` levels and spread again over the occupied bins of each. The first bin is replaced by the second,
 /// since exact zeros cost nothing. Candidates where Q is empty where P is not (an infinite divergence) are passed over.
 fn entropy(statistics: &Statistics, spec: &QuantSpec) -> f32 {
-    const ENTROPY_STEP: usize = 4;
     let histogram = statistics.histogram();
-    let width = histogram.width();
+    let width = 2.0 * histogram.width();
     let limit = statistics.absolute_maximum();
-    let occupied = ((f64::from(limit) / width) as usize + 1).min(crate::BINS);
-    let mut bins: Vec<f64> = magnitudes(histogram)[..occupied].iter().map(|&c| c as f64).collect();
+    let occupied = ((f64::from(limit) / width) as usize + 1).min(crate::BINS / 2);
+    let pairs = magnitudes(histogram);
+    let mut bins: Vec<f64> =
+        pairs.chunks_exact(2).take(occupied).map(|pair| (pair[0] + pair[1]) as f64).collect();
     bins[0] = bins.get(1).copied().unwrap_or(bins[0]);
     let levels = (spec.q_max() as usize + 1).min(occupied);
     let tails: Vec<f64> = tail_sums(&bins);
-    let candidates = (levels..occupied).step_by(ENTROPY_STEP).chain([occupied]);
     let mut best = (f64::INFINITY, occupied);
-    for candidate in candidates {
+    for candidate in levels..=occupied {
         let divergence = divergence(&bins[..candidate], tails[candidate], levels);
         if divergence < best.0 {
             best = (divergence, candidate);
@@ -206,7 +217,8 @@ fn divergence(bins: &[f64], tail: f64, levels: usize) -> f64 {
 fn squared_error(bins: &[(f64, f64)], low: f32, high: f32, spec: &QuantSpec) -> Result<f64, Error> {
     let params = spec.params_for_range(low, high)?;
     let (scale, per_scale) = (f64::from(params.scale), 1.0 / f64::from(params.scale));
-    let (q_min, q_max) = (f64::from(spec.q_min() - params.zero_point), f64::from(spec.q_max() - params.zero_point));
+    let (q_min, q_max) =
+        (f64::from(spec.q_min() - params.zero_point), f64::from(spec.q_max() - params.zero_point));
     // Only candidates are compared here, so the product may stand for the division of the real quantiser.
     let error = |&(centre, count): &(f64, f64)| {
         let q = quant_core::round(centre * per_scale, quant_core::Rounding::HalfUp).clamp(q_min, q_max);
@@ -318,7 +330,10 @@ mod tests {
                 let range = method.range(&s, &int8(scheme)).unwrap();
                 let inside = values.iter().filter(|v| (range.low..=range.high).contains(*v)).count();
                 assert!(range.high <= s.absolute_maximum(), "{method:?} {scheme:?}: {range:?}");
-                assert!(inside as f64 / values.len() as f64 > 0.98, "{method:?} {scheme:?}: {range:?}, {inside}");
+                assert!(
+                    inside as f64 / values.len() as f64 > 0.98,
+                    "{method:?} {scheme:?}: {range:?}, {inside}"
+                );
             }
         }
     }
@@ -338,7 +353,8 @@ mod tests {
     #[test]
     fn mse_finds_the_least_error_among_all_bounds() {
         let values = normal(20_000);
-        let spec = QuantSpec::new(4, true, Scheme::Symmetric, true, quant_core::Granularity::PerTensor).unwrap();
+        let spec =
+            QuantSpec::new(4, true, Scheme::Symmetric, true, quant_core::Granularity::PerTensor).unwrap();
         let found = Method::Mse.range(&statistics(&values), &spec).unwrap().high;
         let error = |bound: f32| {
             let mut copy = values.clone();
@@ -363,7 +379,10 @@ mod tests {
         let spec = int8(Scheme::Affine);
         for method in Method::ALL {
             assert!(matches!(method.range(&Statistics::default(), &spec), Err(Error::NoValues)));
-            assert!(matches!(method.range(&statistics(&[1.0, f32::NAN]), &spec), Err(Error::NonFinite { count: 1 })));
+            assert!(matches!(
+                method.range(&statistics(&[1.0, f32::NAN]), &spec),
+                Err(Error::NonFinite { count: 1 })
+            ));
             assert_eq!(method.range(&statistics(&[0.0; 8]), &spec).unwrap(), Range { low: 0.0, high: 0.0 });
             let one = method.range(&statistics(&[1e-30]), &spec).unwrap();
             assert!(one.high > 0.0 && one.high <= 1e-30, "{method:?}: {one:?}");

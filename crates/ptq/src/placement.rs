@@ -124,7 +124,12 @@ impl Placement {
         for id in graph.tensors() {
             let root = sets.find(id.index());
             let group = *index_of_root[root].get_or_insert_with(|| {
-                groups.push(Group { rule: Rule::Other, width: Width::Bits8, members: Vec::new(), sources: Vec::new() });
+                groups.push(Group {
+                    rule: Rule::Other,
+                    width: Width::Bits8,
+                    members: Vec::new(),
+                    sources: Vec::new(),
+                });
                 groups.len() - 1
             });
             group_of[id.index()] = group;
@@ -247,7 +252,12 @@ fn only_reader(
     })
 }
 
-fn width_rule(graph: &Graph, consumers: &[Vec<TensorId>], members: &[TensorId], options: PlacementOptions) -> (Rule, Width) {
+fn width_rule(
+    graph: &Graph,
+    consumers: &[Vec<TensorId>],
+    members: &[TensorId],
+    options: PlacementOptions,
+) -> (Rule, Width) {
     let reads = |pick: &dyn Fn(&Op) -> bool| {
         members.iter().flat_map(|id| &consumers[id.index()]).any(|reader| pick(&graph.node(*reader).op))
     };

@@ -93,6 +93,7 @@ fn exponent_above(magnitude: f32) -> i32 {
 
 /// Statistics of one tensor over all images seen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Default)]
 pub struct Statistics {
     count: u64,
     zeros: u64,
@@ -103,11 +104,6 @@ pub struct Statistics {
     histogram: Histogram,
 }
 
-impl Default for Statistics {
-    fn default() -> Self {
-        Self { count: 0, zeros: 0, nan: 0, infinite: 0, bounds: None, histogram: Histogram::default() }
-    }
-}
 
 impl Statistics {
     /// Adds values.

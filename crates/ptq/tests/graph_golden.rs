@@ -60,7 +60,8 @@ fn check(golden: &Value) -> Vec<String> {
     let params = formula_params(&graph);
     let (folded, params) = graph.fold_batch_norm(&params).unwrap();
     let input: Vec<usize> = serde_json::from_value(golden["input"].clone()).unwrap();
-    let image: Vec<f32> = (0..3 * input[2] * input[3]).map(|i| formula_uniform("input", i as u64) as f32).collect();
+    let image: Vec<f32> =
+        (0..3 * input[2] * input[3]).map(|i| formula_uniform("input", i as u64) as f32).collect();
     let program = lower_float(&folded, &params, Fusion::EveryTensor).unwrap();
     let mut executor = Executor::new(&program, input[2], input[3]).unwrap();
     let shapes = executor.shapes().to_vec();
@@ -112,7 +113,11 @@ fn decode(graph: &Graph, shapes: &[[usize; 3]], values: &[Vec<f32>]) -> Vec<f32>
         .iter()
         .map(|id| {
             let [_, height, width] = shapes[id.index()];
-            yolo_model::HeadLevel { rows: height, columns: width, values: yolo_model::HeadValues::F32(&values[id.index()]) }
+            yolo_model::HeadLevel {
+                rows: height,
+                columns: width,
+                values: yolo_model::HeadValues::F32(&values[id.index()]),
+            }
         })
         .collect();
     yolo_model::decode_all(&head, &levels).unwrap()

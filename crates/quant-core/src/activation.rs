@@ -51,7 +51,9 @@ impl Activation {
             Activation::LeakyRelu { slope } => {
                 values.iter_mut().for_each(|x| *x = x.max(0.0) + slope * x.min(0.0));
             }
-            Activation::Hardswish => values.iter_mut().for_each(|x| *x = *x * (*x + 3.0).clamp(0.0, 6.0) / 6.0),
+            Activation::Hardswish => {
+                values.iter_mut().for_each(|x| *x = *x * (*x + 3.0).clamp(0.0, 6.0) / 6.0);
+            }
         }
     }
 }

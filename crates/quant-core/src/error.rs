@@ -27,7 +27,9 @@ pub enum Error {
         factor: f64,
     },
     /// Quantisers don't fit the values.
-    #[error("{quantizers} quantisers don't fit {values} values: give one, or one per channel of a per-channel specification")]
+    #[error(
+        "{quantizers} quantisers don't fit {values} values: give one, or one per channel of a per-channel specification"
+    )]
     Channels {
         /// Number of values.
         values: usize,

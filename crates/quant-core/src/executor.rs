@@ -214,10 +214,18 @@ impl<'p> Executor<'p> {
                     y[..len].copy_from_slice(x);
                     simd::bias_activation(self.isa, &mut y[..len], 0.0, Some(*activation));
                 }
-                (Values::I8(x), Buffer::I8(y), Some(t)) => elementwise::map(x, &mut y[..len], |q| t.get(q.into()) as i8),
-                (Values::I8(x), Buffer::I16(y), Some(t)) => elementwise::map(x, &mut y[..len], |q| t.get(q.into())),
-                (Values::I16(x), Buffer::I8(y), Some(t)) => elementwise::map(x, &mut y[..len], |q| t.get(q.into()) as i8),
-                (Values::I16(x), Buffer::I16(y), Some(t)) => elementwise::map(x, &mut y[..len], |q| t.get(q.into())),
+                (Values::I8(x), Buffer::I8(y), Some(t)) => {
+                    elementwise::map(x, &mut y[..len], |q| t.get(q.into()) as i8);
+                }
+                (Values::I8(x), Buffer::I16(y), Some(t)) => {
+                    elementwise::map(x, &mut y[..len], |q| t.get(q.into()));
+                }
+                (Values::I16(x), Buffer::I8(y), Some(t)) => {
+                    elementwise::map(x, &mut y[..len], |q| t.get(q.into()) as i8);
+                }
+                (Values::I16(x), Buffer::I16(y), Some(t)) => {
+                    elementwise::map(x, &mut y[..len], |q| t.get(q.into()));
+                }
                 _ => unreachable_by_validation(),
             },
             (StepOp::Add { .. }, _) => self.add(step, output),
@@ -233,7 +241,8 @@ impl<'p> Executor<'p> {
 
     fn quantize(&self, step: &Step, output: &mut Buffer) {
         let format = self.format(step.output);
-        let (Values::F32(x), Some(params), Some(range)) = (self.values(step.inputs[0]), format.params(), format.range())
+        let (Values::F32(x), Some(params), Some(range)) =
+            (self.values(step.inputs[0]), format.params(), format.range())
         else {
             return unreachable_by_validation();
         };
@@ -290,21 +299,33 @@ impl<'p> Executor<'p> {
         let planes = Planes { values: x, size: self.size(step.inputs[0]), padding };
         let (size, len) = (self.size(step.output), self.len(step.output));
         match output {
-            Buffer::I8(y) => convolve(self.isa, weights, planes, size, &mut y[..len], |channel, sums, out| {
-                self.finish_i8(sums, &requantize[channel], table, out);
-            }),
-            Buffer::I16(y) => convolve(self.isa, weights, planes, size, &mut y[..len], |channel, sums, out| {
-                self.finish_i8(sums, &requantize[channel], table, out);
-            }),
+            Buffer::I8(y) => {
+                convolve(self.isa, weights, planes, size, &mut y[..len], |channel, sums, out| {
+                    self.finish_i8(sums, &requantize[channel], table, out);
+                });
+            }
+            Buffer::I16(y) => {
+                convolve(self.isa, weights, planes, size, &mut y[..len], |channel, sums, out| {
+                    self.finish_i8(sums, &requantize[channel], table, out);
+                });
+            }
             Buffer::F32(_) => unreachable_by_validation(),
         }
     }
 
-    fn finish_i8<O: elementwise::Integer>(&self, sums: &mut [i32], how: &Requantize, table: Option<&Table>, out: &mut [O]) {
+    fn finish_i8<O: elementwise::Integer>(
+        &self,
+        sums: &mut [i32],
+        how: &Requantize,
+        table: Option<&Table>,
+        out: &mut [O],
+    ) {
         simd::requantize(self.isa, sums, how);
         match table {
             None => out.iter_mut().zip(sums).for_each(|(out, &mut q)| *out = O::narrow(q)),
-            Some(table) => out.iter_mut().zip(sums).for_each(|(out, &mut q)| *out = O::narrow(table.get(q).into())),
+            Some(table) => {
+                out.iter_mut().zip(sums).for_each(|(out, &mut q)| *out = O::narrow(table.get(q).into()));
+            }
         }
     }
 
@@ -318,13 +339,17 @@ impl<'p> Executor<'p> {
             y[..len].iter_mut().zip(a.iter().zip(b)).for_each(|(y, (a, b))| *y = a + b);
             return;
         }
-        let (Some(multipliers), Some(params), Some(range)) = (multipliers, format.params(), format.range()) else {
+        let (Some(multipliers), Some(params), Some(range)) = (multipliers, format.params(), format.range())
+        else {
             return unreachable_by_validation();
         };
         let how = elementwise::Sum { multipliers, rounding: *rounding, zero_point: params.zero_point, range };
         macro_rules! add {
             ($a:expr, $b:expr) => {{
-                let (a, b) = (elementwise::Term { values: $a, zero_point: z_a }, elementwise::Term { values: $b, zero_point: z_b });
+                let (a, b) = (
+                    elementwise::Term { values: $a, zero_point: z_a },
+                    elementwise::Term { values: $b, zero_point: z_b },
+                );
                 match output {
                     Buffer::I8(y) => elementwise::add(a, b, &how, &mut y[..len]),
                     Buffer::I16(y) => elementwise::add(a, b, &how, &mut y[..len]),
@@ -387,7 +412,9 @@ fn prepare(program: &Program, step: &Step) -> Prepared {
             requantize: requantizers(program, step),
             table: activation.and_then(|(f, argument)| Table::activation(f, argument, format(step.output))),
         },
-        StepOp::Activation(f) => Prepared::Table(Table::activation(*f, format(step.inputs[0]), format(step.output))),
+        StepOp::Activation(f) => {
+            Prepared::Table(Table::activation(*f, format(step.inputs[0]), format(step.output)))
+        }
         StepOp::Concat { rescale, rounding } => {
             let table = |(&id, &factor): (&usize, &Option<crate::Multiplier>)| {
                 let (from, to) = (format(id).params()?, format(step.output).params()?);
@@ -401,7 +428,9 @@ fn prepare(program: &Program, step: &Step) -> Prepared {
 
 /// Bias, with the share of the input's zero point moved into it, and multiplier of every output channel.
 fn requantizers(program: &Program, step: &Step) -> Vec<Requantize> {
-    let StepOp::ConvI8 { geometry, weight, bias, multipliers, rounding, activation } = &step.op else { return Vec::new() };
+    let StepOp::ConvI8 { geometry, weight, bias, multipliers, rounding, activation } = &step.op else {
+        return Vec::new();
+    };
     let target = activation.map_or(program.tensors()[step.output].format, |(_, argument)| argument);
     let (Some(params), Some((low, high))) = (target.params(), target.range()) else { return Vec::new() };
     let input_zero = program.tensors()[step.inputs[0]].format.params().map_or(0, |p| p.zero_point);
@@ -429,7 +458,8 @@ fn infer_shapes(program: &Program, image: [usize; 2]) -> Result<Vec<[usize; 3]>,
     for step in program.steps() {
         let first = shapes[step.inputs[0]];
         let size = output_size(&step.op, [first[1], first[2]]);
-        let [height, width] = size.ok_or_else(|| error(&step.name, "the window must fit its input", first))?;
+        let [height, width] =
+            size.ok_or_else(|| error(&step.name, "the window must fit its input", first))?;
         if let Some(&other) = step.inputs.iter().find(|&&id| shapes[id][1..] != first[1..]) {
             return Err(error(&step.name, "joined tensors must have one height and width", shapes[other]));
         }

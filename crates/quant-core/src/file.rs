@@ -56,11 +56,14 @@ impl Program {
     /// If a constant or a key has a name that the container reserves.
     pub fn to_bytes(&self) -> Result<Vec<u8>, FileFault> {
         let description = serde_json::to_string(self.description())?;
-        let constants: Vec<(&str, Dtype, Vec<u8>)> = self.constants().iter().map(|(n, c)| encode(n, c)).collect();
+        let constants: Vec<(&str, Dtype, Vec<u8>)> =
+            self.constants().iter().map(|(n, c)| encode(n, c)).collect();
         let sha256 = checksum(&description, &self.metadata, &constants);
         let mut metadata: HashMap<String, String> =
             self.metadata.iter().map(|(key, value)| (format!("{META_PREFIX}{key}"), value.clone())).collect();
-        for (key, value) in [("format", FORMAT), ("version", VERSION), ("program", &description), ("sha256", &sha256)] {
+        for (key, value) in
+            [("format", FORMAT), ("version", VERSION), ("program", &description), ("sha256", &sha256)]
+        {
             metadata.insert(key.to_owned(), value.to_owned());
         }
         let views = constants
@@ -104,7 +107,8 @@ impl Program {
             return Err(FileFault::Checksum);
         }
         let description: Description = serde_json::from_str(description)?;
-        let mut program = Program::new(description, constants).map_err(|e| FileFault::Invalid(Box::new(e)))?;
+        let mut program =
+            Program::new(description, constants).map_err(|e| FileFault::Invalid(Box::new(e)))?;
         program.metadata = own;
         Ok(program)
     }
@@ -130,7 +134,11 @@ fn decode(view: &TensorView<'_>) -> Option<Constant> {
 
 /// SHA-256, in hexadecimal, over: the description; then for each metadata key in order the key and the value; then for each constant in
 /// order its name, its type's name and its bytes, little-endian. Every part is preceded by its length as a 64-bit little-endian integer.
-fn checksum(description: &str, metadata: &BTreeMap<String, String>, constants: &[(&str, Dtype, Vec<u8>)]) -> String {
+fn checksum(
+    description: &str,
+    metadata: &BTreeMap<String, String>,
+    constants: &[(&str, Dtype, Vec<u8>)],
+) -> String {
     let mut hash = Sha256::new();
     let mut part = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());

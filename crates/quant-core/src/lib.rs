@@ -17,9 +17,7 @@ pub use activation::Activation;
 pub use error::{Error, FileFault};
 pub use executor::{Executor, Values};
 pub use multiplier::{Multiplier, ScaleForm, SharedMultipliers};
-pub use program::{
-    Constant, ConvGeometry, Description, Format, Program, Step, StepOp, TensorInfo,
-};
+pub use program::{Constant, ConvGeometry, Description, Format, Program, Step, StepOp, TensorInfo};
 pub use quantizer::{Granularity, QuantParams, QuantSpec, Scheme, fake_quantize};
 pub use rounding::{Rounding, round, saturate, shift_right};
 pub use simd::Isa;

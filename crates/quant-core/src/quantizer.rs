@@ -61,13 +61,25 @@ impl QuantSpec {
     /// Signed 16-bit, symmetric, per tensor, narrow.
     #[must_use]
     pub const fn int16() -> Self {
-        Self { bits: 16, signed: true, scheme: Scheme::Symmetric, narrow: true, granularity: Granularity::PerTensor }
+        Self {
+            bits: 16,
+            signed: true,
+            scheme: Scheme::Symmetric,
+            narrow: true,
+            granularity: Granularity::PerTensor,
+        }
     }
 
     /// Signed 8-bit weights, symmetric, per output channel, narrow.
     #[must_use]
     pub const fn int8_weights() -> Self {
-        Self { bits: 8, signed: true, scheme: Scheme::Symmetric, narrow: true, granularity: Granularity::PerChannel }
+        Self {
+            bits: 8,
+            signed: true,
+            scheme: Scheme::Symmetric,
+            narrow: true,
+            granularity: Granularity::PerChannel,
+        }
     }
 
     /// Width, in `[2, 16]`.
@@ -167,7 +179,7 @@ pub fn fake_quantize(
 ) -> Result<(), Error> {
     let channels = quantizers.len();
     let per_tensor = spec.granularity == Granularity::PerTensor;
-    if channels == 0 || values.len() % channels != 0 || (per_tensor && channels != 1) {
+    if channels == 0 || !values.len().is_multiple_of(channels) || (per_tensor && channels != 1) {
         return Err(Error::Channels { values: values.len(), quantizers: channels });
     }
     let (q_min, q_max) = (spec.q_min(), spec.q_max());

@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 /// No dimension, factor or count in a program is larger: products of a few stay far below overflow.
 const MAX_DIMENSION: usize = 1 << 16;
 
-pub(crate) fn validate(description: &Description, constants: &BTreeMap<String, Constant>) -> Result<(), Error> {
+pub(crate) fn validate(
+    description: &Description,
+    constants: &BTreeMap<String, Constant>,
+) -> Result<(), Error> {
     let mut produced = vec![false; description.tensors.len()];
     match description.tensors.first() {
         Some(input) if input.format == Format::F32 => produced[0] = true,
@@ -48,27 +51,58 @@ fn check_quantizer(step: &str, scale: f32, zero_point: i32, low: i32, high: i32)
     if sane { Ok(()) } else { Err(Error::Step { step: step.to_owned(), rule, found: i64::from(zero_point) }) }
 }
 
-fn check_step(step: &Step, description: &Description, constants: &BTreeMap<String, Constant>) -> Result<(), Error> {
-    let inputs: Vec<(usize, Format)> =
-        step.inputs.iter().map(|&id| (description.tensors[id].channels, description.tensors[id].format)).collect();
+fn check_step(
+    step: &Step,
+    description: &Description,
+    constants: &BTreeMap<String, Constant>,
+) -> Result<(), Error> {
+    let inputs: Vec<(usize, Format)> = step
+        .inputs
+        .iter()
+        .map(|&id| (description.tensors[id].channels, description.tensors[id].format))
+        .collect();
     let output = (description.tensors[step.output].channels, description.tensors[step.output].format);
     let arity = match &step.op {
         StepOp::Add { .. } => Some(2),
         StepOp::Concat { .. } => None,
         _ => Some(1),
     };
-    check(&step.name, arity.is_none_or(|n| n == inputs.len()) && !inputs.is_empty(), "the number of inputs", inputs.len())?;
+    check(
+        &step.name,
+        arity.is_none_or(|n| n == inputs.len()) && !inputs.is_empty(),
+        "the number of inputs",
+        inputs.len(),
+    )?;
     let channels = output_channels(&step.op, &inputs);
-    check(&step.name, channels == output.0, "the output's channels must be those that the operator gives", channels)?;
+    check(
+        &step.name,
+        channels == output.0,
+        "the output's channels must be those that the operator gives",
+        channels,
+    )?;
     check_formats(step, &inputs, output.1)?;
     check_numbers(step, &inputs)?;
     match &step.op {
         StepOp::ConvF32 { geometry, weight, bias, .. } => {
             check_geometry(&step.name, geometry, inputs[0].0)?;
             let count = geometry.out_channels * geometry.depth();
-            require(step, constants, weight, count, "f32", |c| matches!(c, Constant::F32(v) if v.len() == count))?;
+            require(
+                step,
+                constants,
+                weight,
+                count,
+                "f32",
+                |c| matches!(c, Constant::F32(v) if v.len() == count),
+            )?;
             let count = geometry.out_channels;
-            require(step, constants, bias, count, "f32", |c| matches!(c, Constant::F32(v) if v.len() == count))
+            require(
+                step,
+                constants,
+                bias,
+                count,
+                "f32",
+                |c| matches!(c, Constant::F32(v) if v.len() == count),
+            )
         }
         StepOp::ConvI8 { geometry, .. } => {
             check_geometry(&step.name, geometry, inputs[0].0)?;
@@ -115,10 +149,16 @@ fn check_formats(step: &Step, inputs: &[(usize, Format)], output: Format) -> Res
             }
             require(!float(output), output, "the output must be integers")
         }
-        StepOp::Activation(_) => require(float(first) == float(output), output, "input and output: both f32 or both integers"),
+        StepOp::Activation(_) => {
+            require(float(first) == float(output), output, "input and output: both f32 or both integers")
+        }
         StepOp::Add { multipliers, .. } => {
             for &(_, format) in inputs {
-                require(float(format) == float(output), format, "inputs and output: all f32 or all integers")?;
+                require(
+                    float(format) == float(output),
+                    format,
+                    "inputs and output: all f32 or all integers",
+                )?;
             }
             require(multipliers.is_none() == float(output), output, "integers need multipliers, f32 has none")
         }
@@ -127,7 +167,11 @@ fn check_formats(step: &Step, inputs: &[(usize, Format)], output: Format) -> Res
                 require(same_kind(format, output), format, "inputs and output must be of one type")?;
                 let copied = rescale.is_none();
                 require(!copied || format == output, format, "only equal quantisers can be copied")?;
-                require(copied || matches!(format, Format::I8(_)), format, "only 8-bit integers are re-scaled")?;
+                require(
+                    copied || matches!(format, Format::I8(_)),
+                    format,
+                    "only 8-bit integers are re-scaled",
+                )?;
             }
             Ok(())
         }
@@ -147,7 +191,12 @@ fn check_numbers(step: &Step, inputs: &[(usize, Format)]) -> Result<(), Error> {
         }
         StepOp::Upsample { scale } => check(name, (1..=64).contains(scale), "a factor of 1 to 64", *scale),
         StepOp::Add { multipliers: Some(shared), .. } => {
-            check(name, shared.mantissas.len() == inputs.len(), "one multiplier per input", shared.mantissas.len())?;
+            check(
+                name,
+                shared.mantissas.len() == inputs.len(),
+                "one multiplier per input",
+                shared.mantissas.len(),
+            )?;
             check(name, shared.shift <= Multiplier::MAX_SHIFT, "a shift of at most 62", shared.shift.into())?;
             let in_range = shared.mantissas.iter().all(|m| (0..=1 << 24).contains(m));
             check(name, in_range, "mantissas of at most 24 bits", shared.mantissas.len())
@@ -167,8 +216,15 @@ fn check_numbers(step: &Step, inputs: &[(usize, Format)]) -> Result<(), Error> {
 
 fn check_geometry(step: &str, geometry: &ConvGeometry, in_channels: usize) -> Result<(), Error> {
     let ConvGeometry { kernel, stride, padding, dilation, groups, out_channels, .. } = *geometry;
-    for value in kernel.into_iter().chain(stride).chain(dilation).chain([groups, out_channels, geometry.in_channels]) {
-        check(step, (1..=MAX_DIMENSION).contains(&value), "kernel, stride, dilation, groups, channels in 1..=65536", value)?;
+    for value in
+        kernel.into_iter().chain(stride).chain(dilation).chain([groups, out_channels, geometry.in_channels])
+    {
+        check(
+            step,
+            (1..=MAX_DIMENSION).contains(&value),
+            "kernel, stride, dilation, groups, channels in 1..=65536",
+            value,
+        )?;
     }
     for axis in 0..2 {
         let reach = kernel[axis] * dilation[axis];
@@ -176,10 +232,15 @@ fn check_geometry(step: &str, geometry: &ConvGeometry, in_channels: usize) -> Re
         check(step, padding[axis] <= MAX_DIMENSION, "a padding of at most 65536", padding[axis])?;
     }
     check(step, geometry.in_channels == in_channels, "the input's channels", in_channels)?;
-    let divides = in_channels % groups == 0 && out_channels % groups == 0;
+    let divides = in_channels.is_multiple_of(groups) && out_channels % groups == 0;
     check(step, divides, "groups that divide both channel counts", groups)?;
     let products = (in_channels * out_channels).checked_mul(kernel[0] * kernel[1]);
-    check(step, products.is_some_and(|n| n <= 1 << 31), "at most 2^31 weights", products.unwrap_or(usize::MAX))
+    check(
+        step,
+        products.is_some_and(|n| n <= 1 << 31),
+        "at most 2^31 weights",
+        products.unwrap_or(usize::MAX),
+    )
 }
 
 fn require(
@@ -203,7 +264,14 @@ fn check_conv_i8(step: &Step, constants: &BTreeMap<String, Constant>, input: For
     let count = out * geometry.depth();
     require(step, constants, weight, count, "i8", |c| matches!(c, Constant::I8(v) if v.len() == count))?;
     require(step, constants, bias, out, "i32", |c| matches!(c, Constant::I32(v) if v.len() == out))?;
-    require(step, constants, multipliers, 2 * out, "i32", |c| matches!(c, Constant::I32(v) if v.len() == 2 * out))?;
+    require(
+        step,
+        constants,
+        multipliers,
+        2 * out,
+        "i32",
+        |c| matches!(c, Constant::I32(v) if v.len() == 2 * out),
+    )?;
     let (Some(Constant::I8(weight)), Some(Constant::I32(bias)), Some(Constant::I32(multipliers))) =
         (constants.get(weight), constants.get(bias), constants.get(multipliers))
     else {

@@ -11,6 +11,8 @@ mod font;
 mod head;
 mod image_size;
 mod letterbox;
+#[cfg(feature = "burn")]
+mod network;
 mod nms;
 mod planar;
 mod resize;
@@ -25,6 +27,8 @@ pub use error::{Error, Result};
 pub use head::{Head, HeadLevel, HeadValues};
 pub use image_size::ImageSize;
 pub use letterbox::{LETTERBOX_GREY, LetterboxTransform, Letterboxed, clip, letterbox};
+#[cfg(feature = "burn")]
+pub use network::{Hook, Network, NetworkError, NoHook};
 pub use nms::{NmsParams, detect, nms};
 pub use planar::{to_planar_f32, to_planar_u8};
 pub use sigmoid::sigmoid;

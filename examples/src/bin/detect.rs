@@ -106,7 +106,8 @@ fn class_name(names: &[String], class: usize) -> &str {
 }
 
 fn report(path: &Path, detections: &[Detection], names: &[String]) -> serde_json::Value {
-    let row = |d: &Detection| json!({ "class": class_name(names, d.class), "score": d.score, "xyxy": d.bbox });
+    let row =
+        |d: &Detection| json!({ "class": class_name(names, d.class), "score": d.score, "xyxy": d.bbox });
     json!({ "image": path.display().to_string(), "detections": detections.iter().map(row).collect::<Vec<_>>() })
 }
 

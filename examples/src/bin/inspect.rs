@@ -53,8 +53,10 @@ fn run(arguments: &Arguments) -> Result<()> {
         let path = path.to_owned();
         move |source| Error::Model { path, source }
     };
-    let name = weights.clone().unwrap_or_else(|| PathBuf::from(arguments.model.as_deref().unwrap_or_default()));
-    let checkpoint = weights.map(|path| Checkpoint::open(&path).map_err(|e| at(&path)(e.into()))).transpose()?;
+    let name =
+        weights.clone().unwrap_or_else(|| PathBuf::from(arguments.model.as_deref().unwrap_or_default()));
+    let checkpoint =
+        weights.map(|path| Checkpoint::open(&path).map_err(|e| at(&path)(e.into()))).transpose()?;
     let embedded = checkpoint.as_ref().and_then(|c| c.definition.as_ref());
     let definition = match (&arguments.model, embedded) {
         (Some(model), _) => definition(model)?,
@@ -77,7 +79,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     };
     let (folded, _) = graph.fold_batch_norm(&params).map_err(at(&name))?;
     if let Some(checkpoint) = &checkpoint {
-        let types: Vec<String> = checkpoint.stored_types.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
+        let types: Vec<String> =
+            checkpoint.stored_types.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
         println!("{}: {:?}, tensors: {}", name.display(), checkpoint.format, types.join(", "));
     }
     let shown = if arguments.fold { &folded } else { &graph };

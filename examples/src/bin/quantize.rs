@@ -5,7 +5,8 @@
 use clap::Parser;
 use coco_eval::Summary;
 use examples::arguments::{
-    ConcatArgument, PreactivationArgument, SchemeArgument, asset, given_or_asset, parse_image_size, parse_unit, thread_count,
+    ConcatArgument, PreactivationArgument, SchemeArgument, asset, given_or_asset, parse_image_size,
+    parse_unit, thread_count,
 };
 use examples::calibration::{Calibration, calibrate};
 use examples::dataset::Dataset;
@@ -16,7 +17,9 @@ use examples::network::{Model, Network, find_weights};
 use examples::output::{create_folder, sha256, sha256_file, sha256_files, write_atomic};
 use examples::resources::{cpu_seconds, peak_rss_bytes};
 use examples::run::{Options, Outcome, evaluate};
-use ptq::{Fusion, Method, Placement, PlacementOptions, QuantConfig, WeightMethod, Width, lower_float, lower_integer};
+use ptq::{
+    Fusion, Method, Placement, PlacementOptions, QuantConfig, WeightMethod, Width, lower_float, lower_integer,
+};
 use quant_core::Scheme;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -182,7 +185,10 @@ fn run(arguments: Arguments) -> Result<()> {
     let inputs = inputs(&arguments)?;
     let threads = thread_count(arguments.threads);
     let model = Model::load(&inputs.weights, inputs.model.as_deref())?;
-    model.graph.infer_shapes(inputs.size.height, inputs.size.width).map_err(|source| Error::Model { path: inputs.weights.clone(), source })?;
+    model
+        .graph
+        .infer_shapes(inputs.size.height, inputs.size.width)
+        .map_err(|source| Error::Model { path: inputs.weights.clone(), source })?;
     let dataset = Dataset::open(&inputs.images, &inputs.annotations, arguments.skip_bad)?;
     let category_ids = dataset.category_ids(&model.class_names, &inputs.annotations)?;
     let mut calibration_images = list_images(&inputs.calibration)?;
@@ -252,7 +258,11 @@ fn parse_methods(names: &[String]) -> Result<Vec<Method>> {
     }
     let parse = |name: &String| {
         let expected = "expected all, or some of max, minmax, percentile, entropy, mse";
-        Method::from_name(name).ok_or_else(|| Error::Argument { option: "--methods", value: name.clone(), expected })
+        Method::from_name(name).ok_or_else(|| Error::Argument {
+            option: "--methods",
+            value: name.clone(),
+            expected,
+        })
     };
     names.iter().map(parse).collect()
 }
@@ -275,7 +285,11 @@ fn inputs(arguments: &Arguments) -> Result<Inputs> {
         weights,
         model: arguments.model.clone(),
         images: given_or_asset(arguments.images.clone(), "--images", "coco/val206")?,
-        annotations: given_or_asset(arguments.annotations.clone(), "--annotations", "coco/instances_val206.json")?,
+        annotations: given_or_asset(
+            arguments.annotations.clone(),
+            "--annotations",
+            "coco/instances_val206.json",
+        )?,
         calibration: given_or_asset(arguments.calibration.clone(), "--calibration", "coco/train128")?,
         size: arguments.imgsz.unwrap_or(ImageSize::new(640, 640)),
         demonstration: false,
@@ -303,7 +317,11 @@ fn announce(inputs: &Inputs, dataset: &Dataset, calibration_images: usize) {
 
 fn placements(model: &Model, arguments: &Arguments) -> Vec<Placement> {
     let place = |&preactivation: &Width| {
-        let options = PlacementOptions { preactivation, concat: arguments.concat.into(), ..PlacementOptions::default() };
+        let options = PlacementOptions {
+            preactivation,
+            concat: arguments.concat.into(),
+            ..PlacementOptions::default()
+        };
         Placement::new(&model.graph, options)
     };
     arguments.preactivation.widths().iter().map(place).collect()
@@ -324,10 +342,19 @@ fn candidates(
     for placement in placements {
         for method in methods {
             let scheme = arguments.scheme.into();
-            let mut config = QuantConfig::calibrate(&model.graph, placement, &calibration.collection, *method, scheme)?;
+            let mut config =
+                QuantConfig::calibrate(&model.graph, placement, &calibration.collection, *method, scheme)?;
             config.weights = if arguments.mse_weights { WeightMethod::Mse } else { WeightMethod::Max };
-            let float = |name: &&str| arguments.float_layers.iter().any(|prefix| name.starts_with(prefix.as_str()));
-            config.float = model.graph.nodes().iter().map(|n| n.name.as_str()).filter(float).map(str::to_owned).collect();
+            let float =
+                |name: &&str| arguments.float_layers.iter().any(|prefix| name.starts_with(prefix.as_str()));
+            config.float = model
+                .graph
+                .nodes()
+                .iter()
+                .map(|n| n.name.as_str())
+                .filter(float)
+                .map(str::to_owned)
+                .collect();
             let program = lower_integer(&model.graph, &model.params, &config)?;
             let mut network = model.network(program, inputs.size)?;
             network.program.metadata.insert("method".to_owned(), serde_json::to_string(method)?);
@@ -355,7 +382,9 @@ fn write_networks(out: &Path, candidates: &[Candidate], outcomes: &[Outcome]) ->
         runs.push(Run {
             name: candidate.name.clone(),
             precision: if candidate.quantized.is_some() { "int8" } else { "f32" },
-            preactivation_bits: candidate.quantized.map(|(width, _)| if width == Width::Bits8 { 8 } else { 16 }),
+            preactivation_bits: candidate
+                .quantized
+                .map(|(width, _)| if width == Width::Bits8 { 8 } else { 16 }),
             scheme: candidate.quantized.map(|(_, scheme)| scheme),
             ap,
             ap50,
@@ -374,7 +403,13 @@ fn write_networks(out: &Path, candidates: &[Candidate], outcomes: &[Outcome]) ->
     Ok(runs)
 }
 
-fn manifest(inputs: Inputs, arguments: &Arguments, calibration: &[PathBuf], dataset: &Dataset, threads: usize) -> Result<Manifest> {
+fn manifest(
+    inputs: Inputs,
+    arguments: &Arguments,
+    calibration: &[PathBuf],
+    dataset: &Dataset,
+    threads: usize,
+) -> Result<Manifest> {
     Ok(Manifest {
         tool: "quantize",
         version: env!("CARGO_PKG_VERSION"),

@@ -63,7 +63,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     let network = Network::load(&path, arguments.model.as_deref(), arguments.imgsz, Fusion::Fused)?;
     network.check_size()?;
     let images = given_or_asset(arguments.images.clone(), "--images", "coco/val206")?;
-    let annotations = given_or_asset(arguments.annotations.clone(), "--annotations", "coco/instances_val206.json")?;
+    let annotations =
+        given_or_asset(arguments.annotations.clone(), "--annotations", "coco/instances_val206.json")?;
     let dataset = Dataset::open(&images, &annotations, arguments.skip_bad)?;
     let category_ids = dataset.category_ids(&network.class_names, &annotations)?;
     let nms = NmsParams { confidence: arguments.conf, iou: arguments.iou, ..NmsParams::default() };
@@ -72,7 +73,10 @@ fn run(arguments: &Arguments) -> Result<()> {
     let outcome = &outcomes[0];
     if let Some(path) = &arguments.save_json {
         let mut bytes = Vec::new();
-        outcome.detections.write_json(&mut bytes).map_err(|source| Error::Coco { path: path.clone(), source })?;
+        outcome
+            .detections
+            .write_json(&mut bytes)
+            .map_err(|source| Error::Coco { path: path.clone(), source })?;
         write_atomic(path, &bytes)?;
     }
     if arguments.json {

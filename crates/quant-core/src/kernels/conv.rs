@@ -82,7 +82,8 @@ impl<T: Element> PackedWeights<T> {
     pub(crate) fn new(geometry: ConvGeometry, weight: &[T]) -> Self {
         let depth = geometry.depth();
         let channels = geometry.out_channels / geometry.groups;
-        let mut values = Vec::with_capacity(geometry.out_channels.next_multiple_of(MR) * depth.next_multiple_of(T::GROUP));
+        let mut values =
+            Vec::with_capacity(geometry.out_channels.next_multiple_of(MR) * depth.next_multiple_of(T::GROUP));
         for group in weight.chunks_exact(channels * depth) {
             for strip in group.chunks(MR * depth) {
                 for k in (0..depth).step_by(T::GROUP) {
@@ -183,7 +184,11 @@ fn multiply_block<T: Element, O: Copy>(
             T::tile(isa, strip, patches, &mut sums);
             let row = m * MR;
             for (channel, sums) in (row..channels.min(row + MR)).zip(&mut sums) {
-                finish(group * channels + channel, &mut sums[..pixels.len()], &mut rows[channel][pixels.clone()]);
+                finish(
+                    group * channels + channel,
+                    &mut sums[..pixels.len()],
+                    &mut rows[channel][pixels.clone()],
+                );
             }
         }
     }
@@ -240,7 +245,13 @@ impl<T: Element> Patches<'_, T> {
                 None => piece.fill(self.input.padding),
                 Some(y) => {
                     let start = (x * stride[1] + kx * dilation[1]) as isize - padding[1] as isize;
-                    copy_strided(&plane[y * width..(y + 1) * width], start, stride[1], self.input.padding, piece);
+                    copy_strided(
+                        &plane[y * width..(y + 1) * width],
+                        start,
+                        stride[1],
+                        self.input.padding,
+                        piece,
+                    );
                 }
             }
             done += run;

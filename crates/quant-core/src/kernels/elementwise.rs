@@ -47,7 +47,12 @@ pub(crate) struct Sum<'a> {
 }
 
 /// `clamp(round((m_a (a - z_a) + m_b (b - z_b)) / 2^shift) + zero_point)`.
-pub(crate) fn add<A: Integer, B: Integer, O: Integer>(a: Term<'_, A>, b: Term<'_, B>, how: &Sum<'_>, output: &mut [O]) {
+pub(crate) fn add<A: Integer, B: Integer, O: Integer>(
+    a: Term<'_, A>,
+    b: Term<'_, B>,
+    how: &Sum<'_>,
+    output: &mut [O],
+) {
     let (m_a, m_b) = (i64::from(how.multipliers.mantissas[0]), i64::from(how.multipliers.mantissas[1]));
     let shift = u32::from(how.multipliers.shift);
     let inputs = a.values.par_chunks(CHUNK).zip(b.values.par_chunks(CHUNK));
@@ -61,7 +66,12 @@ pub(crate) fn add<A: Integer, B: Integer, O: Integer>(a: Term<'_, A>, b: Term<'_
 }
 
 /// The re-scaling of 8-bit values as a table, indexed by the value's bits.
-pub(crate) fn rescale_table(from: QuantParams, to: QuantParams, factor: Multiplier, rounding: Rounding) -> [i8; 256] {
+pub(crate) fn rescale_table(
+    from: QuantParams,
+    to: QuantParams,
+    factor: Multiplier,
+    rounding: Rounding,
+) -> [i8; 256] {
     std::array::from_fn(|bits| {
         let q = i32::from(bits as u8 as i8);
         let scaled = factor.apply(q - from.zero_point, rounding) + i64::from(to.zero_point);

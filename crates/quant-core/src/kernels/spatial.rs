@@ -31,7 +31,8 @@ pub(crate) fn max_pool<T: Ordered>(
     [out_height, out_width]: [usize; 2],
     output: &mut [T],
 ) {
-    let planes = input.par_chunks_exact(height * width).zip(output.par_chunks_exact_mut(out_height * out_width));
+    let planes =
+        input.par_chunks_exact(height * width).zip(output.par_chunks_exact_mut(out_height * out_width));
     planes.for_each_init(
         || vec![T::LOWEST; height * out_width],
         |rows, (input, output)| {

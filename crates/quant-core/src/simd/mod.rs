@@ -120,7 +120,13 @@ pub(crate) fn requantize(isa: Isa, sums: &mut [i32], how: &Requantize) {
 
 /// `values = activation(values + bias)`.
 pub(crate) fn bias_activation(isa: Isa, values: &mut [f32], bias: f32, activation: Option<Activation>) {
-    dispatch!(isa, portable::bias_activation, bias_activation_avx2, bias_activation_avx512, (values, bias, activation));
+    dispatch!(
+        isa,
+        portable::bias_activation,
+        bias_activation_avx2,
+        bias_activation_avx512,
+        (values, bias, activation)
+    );
 }
 
 /// `out[n * D + part] = widen(line[n])` for every `n`.
@@ -129,6 +135,19 @@ pub(crate) fn interleave<const D: usize>(isa: Isa, lines: [&[i8]; D], out: &mut 
 }
 
 /// `out = clamp(rint(values / scale), low - zero_point, high - zero_point) + zero_point`, half to even, in f32; NaN becomes `low`.
-pub(crate) fn quantize(isa: Isa, values: &[f32], out: &mut [i32], scale: f32, zero_point: i32, range: (i32, i32)) {
-    dispatch!(isa, portable::quantize, quantize_avx2, quantize_avx512, (values, out, scale, zero_point, range));
+pub(crate) fn quantize(
+    isa: Isa,
+    values: &[f32],
+    out: &mut [i32],
+    scale: f32,
+    zero_point: i32,
+    range: (i32, i32),
+) {
+    dispatch!(
+        isa,
+        portable::quantize,
+        quantize_avx2,
+        quantize_avx512,
+        (values, out, scale, zero_point, range)
+    );
 }

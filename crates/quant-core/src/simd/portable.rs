@@ -30,18 +30,14 @@ fn block_f32<const ROWS: usize, const COLUMNS: usize>(
     }
 }
 
-#[inline(always)]
-pub(super) fn tile_f32_blocked<const ROWS: usize, const COLUMNS: usize>(a: &[f32], b: &[f32], sums: &mut Tile<f32>) {
+pub(super) fn tile_f32(a: &[f32], b: &[f32], sums: &mut Tile<f32>) {
+    const ROWS: usize = 4;
+    const COLUMNS: usize = 8;
     for row in (0..MR).step_by(ROWS) {
         for column in (0..NR).step_by(COLUMNS) {
             block_f32::<ROWS, COLUMNS>(a, b, row, column, sums);
         }
     }
-}
-
-#[inline(always)]
-pub(super) fn tile_f32(a: &[f32], b: &[f32], sums: &mut Tile<f32>) {
-    tile_f32_blocked::<4, 8>(a, b, sums);
 }
 
 #[inline(always)]
@@ -95,7 +91,13 @@ pub(super) fn interleave<const D: usize>(lines: [&[i8]; D], out: &mut [i16]) {
 }
 
 #[inline(always)]
-pub(super) fn quantize(values: &[f32], out: &mut [i32], scale: f32, zero_point: i32, (low, high): (i32, i32)) {
+pub(super) fn quantize(
+    values: &[f32],
+    out: &mut [i32],
+    scale: f32,
+    zero_point: i32,
+    (low, high): (i32, i32),
+) {
     /// Adding and subtracting 1.5 * 2^23 rounds to an integer, half to even, for magnitudes up to 2^22.
     const ROUNDER: f32 = 12_582_912.0;
     let (low, high) = ((low - zero_point) as f32, (high - zero_point) as f32);

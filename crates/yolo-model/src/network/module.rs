@@ -1,7 +1,9 @@
 //! [`Network`] as a Burn module. Written out, because a derived one would put the names of its fields before the parameters' own.
 
 use super::Network;
-use burn::module::{Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor};
+use burn::module::{
+    Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor,
+};
 use burn::tensor::Device;
 
 impl Module for Network {
@@ -14,7 +16,11 @@ impl Module for Network {
     }
 
     fn to_device(self, device: &Device) -> Self {
-        Self { kernels: self.kernels.to_device(device), vectors: self.vectors.to_device(device), graph: self.graph }
+        Self {
+            kernels: self.kernels.to_device(device),
+            vectors: self.vectors.to_device(device),
+            graph: self.graph,
+        }
     }
 
     fn train(self) -> Self {

@@ -29,7 +29,7 @@ fn sizes_fit(op: &Op, shapes: &[[usize; 4]]) -> bool {
             side + 2 * conv.padding[axis] > conv.dilation[axis] * conv.kernel[axis].saturating_sub(1)
         }),
         Op::MaxPool(pool) => height.min(width) + 2 * pool.padding >= pool.kernel,
-        Op::SpaceToDepth => height % 2 == 0 && width % 2 == 0,
+        Op::SpaceToDepth => height.is_multiple_of(2) && width.is_multiple_of(2),
         Op::Add | Op::Concat => shapes.iter().all(|&[b, _, h, w]| [b, h, w] == [batch, height, width]),
         Op::Input { .. } | Op::BatchNorm { .. } | Op::Activation(_) | Op::Upsample { .. } => true,
     }

@@ -32,7 +32,11 @@ impl<'a, H: Hook + ?Sized> Walk<'a, H> {
             *values.get_mut(index).ok_or(NetworkError::Foreign { index, count })? = Some(value.clone());
         }
         let readers = count_readers(network, &values);
-        values.iter_mut().zip(&readers).filter(|(_, readers)| **readers == 0).for_each(|(value, _)| *value = None);
+        values
+            .iter_mut()
+            .zip(&readers)
+            .filter(|(_, readers)| **readers == 0)
+            .for_each(|(value, _)| *value = None);
         Ok(Self { network, hook, image, values, readers })
     }
 
@@ -70,7 +74,9 @@ impl<'a, H: Hook + ?Sized> Walk<'a, H> {
             }
             Op::Activation(kind) => operators::activate(self.input(node, 0)?, *kind),
             Op::Add => self.input(node, 0)? + self.input(node, 1)?,
-            Op::Concat => Tensor::cat(node.inputs.iter().map(|id| self.take(*id)).collect::<Result<_, _>>()?, 1),
+            Op::Concat => {
+                Tensor::cat(node.inputs.iter().map(|id| self.take(*id)).collect::<Result<_, _>>()?, 1)
+            }
             Op::MaxPool(pool) => operators::max_pool(self.input(node, 0)?, pool),
             Op::Upsample { scale } => operators::upsample(self.input(node, 0)?, *scale),
             Op::SpaceToDepth => operators::space_to_depth(self.input(node, 0)?),
@@ -78,7 +84,10 @@ impl<'a, H: Hook + ?Sized> Walk<'a, H> {
     }
 
     fn running_statistics(&mut self, node: &Node) -> Result<Statistics, NetworkError> {
-        Ok(Statistics { mean: self.vector(node, "running_mean")?, variance: self.vector(node, "running_var")? })
+        Ok(Statistics {
+            mean: self.vector(node, "running_mean")?,
+            variance: self.vector(node, "running_var")?,
+        })
     }
 
     fn kernel(&mut self, node: &Node, suffix: &str) -> Result<Tensor<4>, NetworkError> {
