@@ -32,8 +32,8 @@ impl Dataset {
     /// # Errors
     /// If either can't be read, or an image is not annotated and `skip_bad` is false, or none is.
     pub fn open(folder: &Path, annotations: &Path, skip_bad: bool) -> Result<Self> {
-        let wrong = |source| Error::Coco { path: annotations.to_owned(), source };
-        let ground_truth = GroundTruth::from_json_file(annotations, InputPolicy::default()).map_err(wrong)?;
+        let ground_truth = GroundTruth::from_json_file(annotations, InputPolicy::default())
+            .map_err(Error::coco(annotations))?;
         let ids: BTreeMap<&str, i64> = ground_truth
             .images()
             .iter()

@@ -1,5 +1,7 @@
 //! What stops a program: one clear line and exit code 2.
 
+use crate::output::note;
+use nn_graph::CheckpointError;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -169,6 +171,25 @@ impl Error {
         let path = path.into();
         move |source| Self::Io { path, source }
     }
+
+    /// An error about a checkpoint, a definition, or the model of that name; says `path` once.
+    pub fn model(path: impl Into<PathBuf>) -> impl FnOnce(nn_graph::Error) -> Self {
+        let path = path.into();
+        move |source| match source {
+            nn_graph::Error::Checkpoint(CheckpointError::Read { source, .. })
+            | nn_graph::Error::Checkpoint(CheckpointError::Write { source, .. }) => Self::Io { path, source },
+            source => Self::Model { path, source },
+        }
+    }
+
+    /// An error about annotations or results; says `path` once.
+    pub fn coco(path: impl Into<PathBuf>) -> impl FnOnce(coco_eval::Error) -> Self {
+        let path = path.into();
+        move |source| match source {
+            coco_eval::Error::File { cause, .. } => Self::Io { path, source: cause },
+            source => Self::Coco { path, source },
+        }
+    }
 }
 
 /// Runs a program: on failure one line on stderr, and exit code 2.
@@ -177,7 +198,7 @@ pub fn exit(result: Result<()>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // A library's error may span lines (yaml shows its context); users get one.
-            eprintln!("error: {}", error.to_string().replace('\n', " "));
+            note(format_args!("error: {}", error.to_string().replace(['\n', '\r'], " ")));
             ExitCode::from(2)
         }
     }

@@ -32,7 +32,35 @@ pub fn definition(name: &str) -> Result<Definition> {
     }
     let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
     let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or(name);
-    Definition::from_yaml(stem, &text).map_err(|source| Error::Model { path: path.to_owned(), source })
+    Definition::from_yaml(stem, &text).map_err(Error::model(path))
+}
+
+/// The graph of a yaml file or a built-in model.
+///
+/// # Errors
+/// As [`definition`], and if a layer of it can't be understood.
+pub fn named_graph(name: &str) -> Result<Graph> {
+    Graph::from_definition(&definition(name)?).map_err(Error::model(name))
+}
+
+/// The graph that a checkpoint was made for, with the checkpoint's anchors; `model` names its architecture where the checkpoint does
+/// not describe it (or to overrule it).
+///
+/// # Errors
+/// If the architecture is not known, or the parameters don't fit it.
+pub fn checkpoint_graph(path: &Path, checkpoint: &Checkpoint, model: Option<&str>) -> Result<Graph> {
+    let mut graph = match (model, &checkpoint.definition) {
+        (Some(model), _) => named_graph(model)?,
+        (None, Some(value)) => Definition::from_value(stem(path), value)
+            .and_then(|definition| Graph::from_definition(&definition))
+            .map_err(Error::model(path))?,
+        (None, None) => {
+            return Err(Error::NoDefinition { path: path.to_owned(), known: BUILTIN_MODELS.join(", ") });
+        }
+    };
+    graph.check_params(&checkpoint.params).map_err(Error::model(path))?;
+    graph.adopt_anchors(&checkpoint.params).map_err(Error::model(path))?;
+    Ok(graph)
 }
 
 impl Model {
@@ -41,8 +69,7 @@ impl Model {
     /// # Errors
     /// If the file is not a checkpoint, its parameters don't fit the architecture, or are not finite.
     pub fn load(path: &Path, model: Option<&str>) -> Result<Self> {
-        let wrong = |source: nn_graph::Error| Error::Model { path: path.to_owned(), source };
-        let checkpoint = Checkpoint::open(path).map_err(|e| wrong(e.into()))?;
+        let checkpoint = Checkpoint::open(path).map_err(|e| Error::model(path)(e.into()))?;
         let bad = checkpoint.non_finite();
         if let Some((tensor, count)) = bad.first() {
             return Err(Error::NonFinite {
@@ -52,17 +79,9 @@ impl Model {
                 tensors: bad.len(),
             });
         }
-        let definition = match (model, &checkpoint.definition) {
-            (Some(model), _) => definition(model)?,
-            (None, Some(value)) => Definition::from_value(stem(path), value).map_err(wrong)?,
-            (None, None) => {
-                return Err(Error::NoDefinition { path: path.to_owned(), known: BUILTIN_MODELS.join(", ") });
-            }
-        };
-        let mut graph = Graph::from_definition(&definition).map_err(wrong)?;
-        graph.adopt_anchors(&checkpoint.params).map_err(wrong)?;
-        let (graph, params) = graph.fold_batch_norm(&checkpoint.params).map_err(wrong)?;
-        let head = graph.head().ok_or_else(|| Error::NoHead { name: definition.name.clone() })?;
+        let graph = checkpoint_graph(path, &checkpoint, model)?;
+        let (graph, params) = graph.fold_batch_norm(&checkpoint.params).map_err(Error::model(path))?;
+        let head = graph.head().ok_or_else(|| Error::NoHead { name: graph.name().to_owned() })?;
         let numbers = || (0..head.classes).map(|c| c.to_string()).collect();
         let fits = checkpoint.class_names.len() == head.classes;
         let class_names = if fits { checkpoint.class_names } else { numbers() };
@@ -185,8 +204,11 @@ fn metadata<T: DeserializeOwned>(program: &Program, path: &Path, key: &'static s
     serde_json::from_str(text).map_err(|source| Error::Metadata { path: path.to_owned(), key, source })
 }
 
-/// Whether the file's first kilobytes hold the mark of a saved program; checkpoints in the same container have none.
-fn is_saved_program(path: &Path) -> Result<bool> {
+/// Whether the file bears the mark of a saved program; checkpoints in the same container have none.
+///
+/// # Errors
+/// If the file can't be read.
+pub fn is_saved_program(path: &Path) -> Result<bool> {
     let bytes = std::fs::read(path).map_err(Error::io(path))?;
     Ok(Program::is_program(&bytes))
 }

@@ -2,7 +2,26 @@
 
 use crate::error::{Error, Result};
 use sha2::{Digest, Sha256};
+use std::fmt::Display;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
+
+/// Writes a line to stdout. Where nobody reads it any more, as in `detect ... | head -1`, the line is dropped: the files that the
+/// program makes are wanted all the same.
+///
+/// # Errors
+/// If stdout can't be written for another reason, such as a full disk.
+pub fn print(line: impl Display) -> Result<()> {
+    match writeln!(std::io::stdout(), "{line}") {
+        Err(source) if source.kind() != ErrorKind::BrokenPipe => Err(Error::io("stdout")(source)),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a line to stderr; there is nobody to tell if that fails.
+pub fn note(line: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
 
 /// Writes a file by way of a temporary one beside it.
 ///

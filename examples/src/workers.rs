@@ -4,9 +4,12 @@
 //! the images, so nothing depends on the number of threads; and the time of a forward pass is that of one core.
 
 use crate::error::{Error, Result};
+use crate::output::note;
 use indicatif::{ProgressBar, ProgressStyle};
+use std::panic::resume_unwind;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::ScopedJoinHandle;
 
 /// Runs `work(state, index)` for every index below `count`, on `threads` threads that each have a `state`. Returns the results in order, and the states.
 ///
@@ -41,7 +44,9 @@ pub fn for_each<S: Send, R: Send>(
     };
     let states = std::thread::scope(|scope| {
         let handles: Vec<_> = (0..threads.clamp(1, count.max(1))).map(|_| scope.spawn(worker)).collect();
-        handles.into_iter().filter_map(|handle| handle.join().ok()).collect::<Result<Vec<S>>>()
+        let join =
+            |handle: ScopedJoinHandle<'_, _>| handle.join().unwrap_or_else(|panic| resume_unwind(panic));
+        handles.into_iter().map(join).collect::<Result<Vec<S>>>()
     });
     progress.finish_and_clear();
     let mut results = results.into_inner().unwrap_or_default();
@@ -65,7 +70,7 @@ pub fn skip_bad<T>(result: Result<T>, skip_bad: bool) -> Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(error @ Error::Image { .. }) if skip_bad => {
-            eprintln!("skipped: {error}");
+            note(format_args!("skipped: {error}"));
             Ok(None)
         }
         Err(error) => Err(error),

@@ -419,7 +419,8 @@ impl Args<'_> {
     }
 
     fn check_groups(&self, position: usize, conv: &Conv) -> Result<(), Error> {
-        let divides = conv.in_channels.is_multiple_of(conv.groups) && conv.out_channels.is_multiple_of(conv.groups);
+        let divides =
+            conv.in_channels.is_multiple_of(conv.groups) && conv.out_channels.is_multiple_of(conv.groups);
         if divides { Ok(()) } else { Err(self.wrong(position, "g", "a divisor of both channel counts")) }
     }
 }

@@ -92,8 +92,7 @@ fn exponent_above(magnitude: f32) -> i32 {
 }
 
 /// Statistics of one tensor over all images seen.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[derive(Default)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 pub struct Statistics {
     count: u64,
     zeros: u64,
@@ -103,7 +102,6 @@ pub struct Statistics {
     bounds: Option<(f32, f32)>,
     histogram: Histogram,
 }
-
 
 impl Statistics {
     /// Adds values.

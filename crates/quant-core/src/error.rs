@@ -135,16 +135,16 @@ pub enum FileFault {
     /// Not a safetensors container.
     #[error("{0}")]
     Container(#[from] safetensors::SafeTensorError),
-    /// A metadata key is absent.
-    #[error("the key `{0}` is missing")]
-    Key(&'static str),
+    /// A container of something else.
+    #[error("the container's metadata has no key `quant-program`")]
+    NotAProgram,
     /// Another version of the format.
     #[error("format version {found}; this program reads version {supported}")]
     Version {
         /// Version of the file.
-        found: String,
+        found: u32,
         /// Version that is read.
-        supported: &'static str,
+        supported: u32,
     },
     /// The description is not valid.
     #[error("its description can't be read: {0}")]

@@ -1,18 +1,48 @@
 //! Saved programs: a safetensors container.
 //!
-//! Constants are tensors of one dimension and type `F32`, `I8` or `I32` under their names. The metadata holds `format` (`quant-program`),
-//! `version` (`1`), `program` (the [`Description`] as JSON), `sha256` (of all else, see [`checksum`]) and the program's own metadata under
-//! keys with the prefix `meta.`.
+//! Constants are tensors of one dimension and type `F32`, `I8` or `I32` under their names. The container's metadata has one key,
+//! `quant-program`, with a JSON object: `sha256` and `body`. The body holds `version` (1), `program` (the [`Description`]) and
+//! `metadata` (the program's own, sorted by key). One key, because the container keeps its keys in no particular order, and equal
+//! programs shall be equal files.
 
 use crate::{Constant, Description, Error, FileFault, Program};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-const FORMAT: &str = "quant-program";
-const VERSION: &str = "1";
-const META_PREFIX: &str = "meta.";
+/// The key of the container's metadata.
+const KEY: &str = "quant-program";
+/// Version of the format that is written and read.
+const VERSION: u32 = 1;
+
+/// What the key holds.
+#[derive(Serialize, Deserialize)]
+struct Header<'a> {
+    /// See [`checksum`].
+    sha256: String,
+    body: Body<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Body<'a> {
+    version: u32,
+    metadata: Cow<'a, BTreeMap<String, String>>,
+    program: Cow<'a, Description>,
+}
+
+/// The version alone: what is read first, since the rest depends on it.
+#[derive(Deserialize)]
+struct Probe {
+    body: VersionOnly,
+}
+
+#[derive(Deserialize)]
+struct VersionOnly {
+    version: u32,
+}
 
 impl Program {
     /// Writes the program to a file; a file that is there is replaced only once the new one is complete.
@@ -46,8 +76,7 @@ impl Program {
     #[must_use]
     pub fn is_program(bytes: &[u8]) -> bool {
         let header = SafeTensors::read_metadata(bytes).ok();
-        let metadata = header.and_then(|(_, header)| header.metadata().clone());
-        metadata.is_some_and(|m| m.get("format").is_some_and(|f| f == FORMAT))
+        header.is_some_and(|(_, header)| header.metadata().as_ref().is_some_and(|m| m.contains_key(KEY)))
     }
 
     /// The content of a file.
@@ -55,17 +84,14 @@ impl Program {
     /// # Errors
     /// If a constant or a key has a name that the container reserves.
     pub fn to_bytes(&self) -> Result<Vec<u8>, FileFault> {
-        let description = serde_json::to_string(self.description())?;
-        let constants: Vec<(&str, Dtype, Vec<u8>)> =
-            self.constants().iter().map(|(n, c)| encode(n, c)).collect();
-        let sha256 = checksum(&description, &self.metadata, &constants);
-        let mut metadata: HashMap<String, String> =
-            self.metadata.iter().map(|(key, value)| (format!("{META_PREFIX}{key}"), value.clone())).collect();
-        for (key, value) in
-            [("format", FORMAT), ("version", VERSION), ("program", &description), ("sha256", &sha256)]
-        {
-            metadata.insert(key.to_owned(), value.to_owned());
-        }
+        let constants: Vec<Encoded<'_>> = self.constants().iter().map(|(name, c)| encode(name, c)).collect();
+        let body = Body {
+            version: VERSION,
+            metadata: Cow::Borrowed(&self.metadata),
+            program: Cow::Borrowed(self.description()),
+        };
+        let header = Header { sha256: checksum(&body, &constants)?, body };
+        let metadata = HashMap::from([(KEY.to_owned(), serde_json::to_string(&header)?)]);
         let views = constants
             .iter()
             .map(|(name, dtype, bytes)| {
@@ -81,40 +107,34 @@ impl Program {
     /// # Errors
     /// The first fault found; never panics, whatever the bytes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, FileFault> {
-        let (_, header) = SafeTensors::read_metadata(bytes)?;
-        let metadata = header.metadata().clone().unwrap_or_default();
-        let key = |name: &'static str| metadata.get(name).ok_or(FileFault::Key(name));
-        if key("format")? != FORMAT {
-            return Err(FileFault::Key("format"));
+        let (_, container) = SafeTensors::read_metadata(bytes)?;
+        let text = container.metadata().as_ref().and_then(|m| m.get(KEY)).ok_or(FileFault::NotAProgram)?;
+        let found = serde_json::from_str::<Probe>(text)?.body.version;
+        if found != VERSION {
+            return Err(FileFault::Version { found, supported: VERSION });
         }
-        let version = key("version")?;
-        if version != VERSION {
-            return Err(FileFault::Version { found: version.clone(), supported: VERSION });
-        }
+        let Header { sha256, body } = serde_json::from_str(text)?;
         let tensors = SafeTensors::deserialize(bytes)?;
         let mut constants: BTreeMap<String, Constant> = BTreeMap::new();
         for (name, view) in tensors.iter() {
             let constant = decode(&view).ok_or_else(|| FileFault::ConstantType(name.to_owned()))?;
             constants.insert(name.to_owned(), constant);
         }
-        let own: BTreeMap<String, String> = metadata
-            .iter()
-            .filter_map(|(key, value)| Some((key.strip_prefix(META_PREFIX)?.to_owned(), value.clone())))
-            .collect();
-        let description = key("program")?;
-        let encoded: Vec<(&str, Dtype, Vec<u8>)> = constants.iter().map(|(n, c)| encode(n, c)).collect();
-        if checksum(description, &own, &encoded) != *key("sha256")? {
+        let encoded: Vec<Encoded<'_>> = constants.iter().map(|(name, c)| encode(name, c)).collect();
+        if checksum(&body, &encoded)? != sha256 {
             return Err(FileFault::Checksum);
         }
-        let description: Description = serde_json::from_str(description)?;
-        let mut program =
-            Program::new(description, constants).map_err(|e| FileFault::Invalid(Box::new(e)))?;
-        program.metadata = own;
+        let program = Program::new(body.program.into_owned(), constants);
+        let mut program = program.map_err(|error| FileFault::Invalid(Box::new(error)))?;
+        program.metadata = body.metadata.into_owned();
         Ok(program)
     }
 }
 
-fn encode<'a>(name: &'a str, constant: &Constant) -> (&'a str, Dtype, Vec<u8>) {
+/// A constant as the container holds it: name, type, little-endian bytes.
+type Encoded<'a> = (&'a str, Dtype, Vec<u8>);
+
+fn encode<'a>(name: &'a str, constant: &Constant) -> Encoded<'a> {
     match constant {
         Constant::F32(values) => (name, Dtype::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
         Constant::I32(values) => (name, Dtype::I32, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
@@ -132,27 +152,19 @@ fn decode(view: &TensorView<'_>) -> Option<Constant> {
     })
 }
 
-/// SHA-256, in hexadecimal, over: the description; then for each metadata key in order the key and the value; then for each constant in
-/// order its name, its type's name and its bytes, little-endian. Every part is preceded by its length as a 64-bit little-endian integer.
-fn checksum(
-    description: &str,
-    metadata: &BTreeMap<String, String>,
-    constants: &[(&str, Dtype, Vec<u8>)],
-) -> String {
+/// SHA-256, in hexadecimal, over: the body as compact JSON; then for each constant in order of names its name, its type's name and its
+/// bytes, little-endian. Every part is preceded by its length as a 64-bit little-endian integer.
+fn checksum(body: &Body<'_>, constants: &[Encoded<'_>]) -> Result<String, serde_json::Error> {
     let mut hash = Sha256::new();
     let mut part = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());
         hash.update(bytes);
     };
-    part(description.as_bytes());
-    for (key, value) in metadata {
-        part(key.as_bytes());
-        part(value.as_bytes());
-    }
+    part(serde_json::to_string(body)?.as_bytes());
     for (name, dtype, bytes) in constants {
         part(name.as_bytes());
         part(dtype.to_string().as_bytes());
         part(bytes);
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -8,7 +8,7 @@ use examples::error::{Error, Result, exit};
 use examples::images::{Picture, decode, list_images, prepare};
 use examples::network::{Network, find_weights};
 use examples::npy::npy;
-use examples::output::{create_folder, write_atomic};
+use examples::output::{create_folder, print, write_atomic};
 use examples::workers::skip_bad;
 use image::{ImageEncoder, codecs::png::PngEncoder};
 use ptq::Fusion;
@@ -85,14 +85,14 @@ fn run(arguments: &Arguments) -> Result<()> {
         if arguments.json {
             reports.push(report(path, &detections, &network.class_names));
         } else {
-            print_detections(path, &detections, &network.class_names);
+            print_detections(path, &detections, &network.class_names)?;
         }
     }
     if read == 0 {
         return Err(Error::AllBad { count: paths.len() });
     }
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&reports)?);
+        print(serde_json::to_string_pretty(&reports)?)?;
     }
     Ok(())
 }
@@ -111,16 +111,18 @@ fn report(path: &Path, detections: &[Detection], names: &[String]) -> serde_json
     json!({ "image": path.display().to_string(), "detections": detections.iter().map(row).collect::<Vec<_>>() })
 }
 
-fn print_detections(path: &Path, detections: &[Detection], names: &[String]) {
-    println!("{}: {} detections", path.display(), detections.len());
+fn print_detections(path: &Path, detections: &[Detection], names: &[String]) -> Result<()> {
+    print(format_args!("{}: {} detections", path.display(), detections.len()))?;
     for d in detections {
         let [x1, y1, x2, y2] = d.bbox;
-        println!("  {:<16} {:.3}  [{x1:.1}, {y1:.1}, {x2:.1}, {y2:.1}]", class_name(names, d.class), d.score);
+        let class = class_name(names, d.class);
+        print(format_args!("  {class:<16} {:.3}  [{x1:.1}, {y1:.1}, {x2:.1}, {y2:.1}]", d.score))?;
     }
+    Ok(())
 }
 
 fn write_png(path: &Path, picture: &Picture) -> Result<()> {
-    let bad = |source| Error::Image { path: path.to_owned(), source };
+    let bad = |error| Error::io(path)(std::io::Error::other(error));
     let (width, height) = (picture.size.width as u32, picture.size.height as u32);
     let mut bytes = Vec::new();
     let encoder = PngEncoder::new(&mut bytes);
@@ -136,7 +138,8 @@ fn dump(network: &Network, executor: &mut Executor<'_>, input: &[f32], folder: &
     let mut failure = None;
     executor.run_with(input, |tensor, values| {
         let info = &network.program.tensors()[tensor];
-        let file = format!("{}.npy", info.name);
+        // The name comes from a file, so it must not lead out of the folder.
+        let file = format!("{}.npy", info.name.replace(['/', '\\'], "_"));
         let written = write_atomic(&folder.join(&file), &npy(&shapes[tensor], values));
         failure = failure.take().or(written.err());
         let params = info.format.params();

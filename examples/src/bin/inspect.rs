@@ -5,11 +5,12 @@
 use clap::Parser;
 use examples::arguments::{ConcatArgument, parse_image_size};
 use examples::error::{Error, Result, exit};
-use examples::network::{definition, find_weights};
-use nn_graph::{Checkpoint, Definition, Graph};
+use examples::network::{checkpoint_graph, find_weights, is_saved_program, named_graph};
+use examples::output::print;
+use nn_graph::{Checkpoint, Graph, Params, formula_params};
 use ptq::{Placement, PlacementOptions};
 use quant_core::{Executor, Format, Program};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use yolo_model::ImageSize;
 
@@ -42,56 +43,48 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    let weights = arguments.weights.as_deref().map(find_weights);
-    if let Some(path) = &weights {
-        let bytes = std::fs::read(path).map_err(Error::io(path))?;
-        if Program::is_program(&bytes) {
-            return show_program(&Program::load(path)?, arguments.imgsz);
+    let Source { path, stored, graph, params } = match arguments.weights.as_deref().map(find_weights) {
+        Some(path) if is_saved_program(&path)? => {
+            return show_program(&Program::load(&path)?, arguments.imgsz);
         }
-    }
-    let at = |path: &Path| {
-        let path = path.to_owned();
-        move |source| Error::Model { path, source }
+        Some(path) => from_checkpoint(path, arguments.model.as_deref())?,
+        None => from_model(arguments.model.as_deref().unwrap_or_default())?,
     };
-    let name =
-        weights.clone().unwrap_or_else(|| PathBuf::from(arguments.model.as_deref().unwrap_or_default()));
-    let checkpoint =
-        weights.map(|path| Checkpoint::open(&path).map_err(|e| at(&path)(e.into()))).transpose()?;
-    let embedded = checkpoint.as_ref().and_then(|c| c.definition.as_ref());
-    let definition = match (&arguments.model, embedded) {
-        (Some(model), _) => definition(model)?,
-        (None, Some(value)) => {
-            let stem = name.file_stem().unwrap_or_default().to_string_lossy();
-            Definition::from_value(&stem, value).map_err(at(&name))?
-        }
-        (None, None) => {
-            return Err(Error::NoDefinition { path: name, known: nn_graph::BUILTIN_MODELS.join(", ") });
-        }
-    };
-    let mut graph = Graph::from_definition(&definition).map_err(at(&name))?;
-    let params = match &checkpoint {
-        Some(checkpoint) => {
-            graph.check_params(&checkpoint.params).map_err(at(&name))?;
-            graph.adopt_anchors(&checkpoint.params).map_err(at(&name))?;
-            checkpoint.params.clone()
-        }
-        None => nn_graph::formula_params(&graph),
-    };
-    let (folded, _) = graph.fold_batch_norm(&params).map_err(at(&name))?;
-    if let Some(checkpoint) = &checkpoint {
-        let types: Vec<String> =
-            checkpoint.stored_types.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
-        println!("{}: {:?}, tensors: {}", name.display(), checkpoint.format, types.join(", "));
-    }
+    let (folded, _) = graph.fold_batch_norm(&params).map_err(Error::model(&path))?;
     let shown = if arguments.fold { &folded } else { &graph };
-    print!("{}", shown.dump(arguments.imgsz.height, arguments.imgsz.width).map_err(at(&name))?);
+    let dump = shown.dump(arguments.imgsz.height, arguments.imgsz.width).map_err(Error::model(&path))?;
+    stored.map_or(Ok(()), print)?;
+    print(dump.trim_end())?;
     if arguments.placement {
         let options = PlacementOptions { concat: arguments.concat.into(), ..PlacementOptions::default() };
         let placement = Placement::new(&folded, options);
-        println!("\nquantisers (rule, bits, tensors that share one):");
-        print!("{}", placement.report(&folded));
+        print("\nquantisers (rule, bits, tensors that share one):")?;
+        print(placement.report(&folded).trim_end())?;
     }
     Ok(())
+}
+
+/// What is shown.
+struct Source {
+    path: PathBuf,
+    /// How a checkpoint stores its tensors.
+    stored: Option<String>,
+    graph: Graph,
+    params: Params,
+}
+
+fn from_checkpoint(path: PathBuf, model: Option<&str>) -> Result<Source> {
+    let checkpoint = Checkpoint::open(&path).map_err(|e| Error::model(&path)(e.into()))?;
+    let graph = checkpoint_graph(&path, &checkpoint, model)?;
+    let types: Vec<String> = checkpoint.stored_types.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
+    let stored = format!("{}: {:?}, tensors: {}", path.display(), checkpoint.format, types.join(", "));
+    Ok(Source { path, stored: Some(stored), graph, params: checkpoint.params })
+}
+
+fn from_model(name: &str) -> Result<Source> {
+    let graph = named_graph(name)?;
+    let params = formula_params(&graph);
+    Ok(Source { path: PathBuf::from(name), stored: None, graph, params })
 }
 
 /// The steps of a saved program.
@@ -105,15 +98,14 @@ fn show_program(program: &Program, size: ImageSize) -> Result<()> {
             Format::I8(p) => format!("i8  scale {:.6e} zero {}", p.scale, p.zero_point),
             Format::I16(p) => format!("i16 scale {:.6e} zero {}", p.scale, p.zero_point),
         };
-        println!("{:<28} {:>14}  {format}", step.name, format!("{c}x{h}x{w}"));
+        print(format_args!("{:<28} {:>14}  {format}", step.name, format!("{c}x{h}x{w}")))?;
     }
-    println!(
+    print(format_args!(
         "{} steps, {} bytes of constants, {} bytes of feature map buffers at {}x{}",
         program.steps().len(),
         program.constant_bytes(),
         executor.buffer_bytes(),
         size.height,
         size.width
-    );
-    Ok(())
+    ))
 }

@@ -6,10 +6,10 @@ use clap::Parser;
 use examples::demo;
 use examples::error::{Error, Result, exit};
 use examples::images::Picture;
-use examples::network::definition;
-use examples::output::{create_folder, write_atomic};
+use examples::network::named_graph;
+use examples::output::{create_folder, print, write_atomic};
 use image::{ImageEncoder, codecs::png};
-use nn_graph::{Graph, write_safetensors};
+use nn_graph::write_safetensors;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -36,9 +36,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<()> {
     let folder = &arguments.folder;
-    let yaml = folder.join("model.yaml");
-    let wrong = |source| Error::Model { path: yaml.clone(), source };
-    let graph = Graph::from_definition(&definition(&yaml.display().to_string())?).map_err(wrong)?;
+    let graph = named_graph(&folder.join("model.yaml").display().to_string())?;
     let calibration = draw_all("calibration", arguments.calibration);
     let images = draw_all("images", arguments.images);
     let pictures = |list: Vec<(String, Picture)>| list.into_iter().unzip::<_, _, Vec<String>, Vec<Picture>>();
@@ -48,14 +46,12 @@ fn run(arguments: &Arguments) -> Result<()> {
     let (names, images) = pictures(images);
     let (params, model) = demo::build(&graph, &calibration)?;
     let weights = folder.join("model.safetensors");
-    write_safetensors(&weights, &params, &BTreeMap::new())
-        .map_err(|e| Error::Model { path: weights.clone(), source: e.into() })?;
+    write_safetensors(&weights, &params, &BTreeMap::new()).map_err(|e| Error::model(weights)(e.into()))?;
     let truth = demo::truth(&model, &images)?;
     let annotations = annotations(&names, &images, &truth);
     write_atomic(&folder.join("annotations.json"), serde_json::to_string(&annotations)?.as_bytes())?;
     let boxes: usize = truth.iter().map(Vec::len).sum();
-    println!("{}: {} images, {boxes} boxes", folder.display(), images.len());
-    Ok(())
+    print(format_args!("{}: {} images, {boxes} boxes", folder.display(), images.len()))
 }
 
 fn draw_all(set: &str, count: usize) -> Vec<(String, Picture)> {

@@ -14,7 +14,7 @@ use examples::demo;
 use examples::error::{Error, Result, exit};
 use examples::images::list_images;
 use examples::network::{Model, Network, find_weights};
-use examples::output::{create_folder, sha256, sha256_file, sha256_files, write_atomic};
+use examples::output::{create_folder, note, print, sha256, sha256_file, sha256_files, write_atomic};
 use examples::resources::{cpu_seconds, peak_rss_bytes};
 use examples::run::{Options, Outcome, evaluate};
 use ptq::{
@@ -169,7 +169,7 @@ struct Manifest {
 }
 
 fn main() -> ExitCode {
-    exit(run(Arguments::parse()))
+    exit(run(&Arguments::parse()))
 }
 
 /// A network to be evaluated, and how it came about.
@@ -179,16 +179,13 @@ struct Candidate {
     quantized: Option<(Width, Scheme)>,
 }
 
-fn run(arguments: Arguments) -> Result<()> {
+fn run(arguments: &Arguments) -> Result<()> {
     let mut clock = Clock::default();
     let methods = parse_methods(&arguments.methods)?;
-    let inputs = inputs(&arguments)?;
+    let inputs = inputs(arguments)?;
     let threads = thread_count(arguments.threads);
     let model = Model::load(&inputs.weights, inputs.model.as_deref())?;
-    model
-        .graph
-        .infer_shapes(inputs.size.height, inputs.size.width)
-        .map_err(|source| Error::Model { path: inputs.weights.clone(), source })?;
+    model.graph.infer_shapes(inputs.size.height, inputs.size.width).map_err(Error::model(&inputs.weights))?;
     let dataset = Dataset::open(&inputs.images, &inputs.annotations, arguments.skip_bad)?;
     let category_ids = dataset.category_ids(&model.class_names, &inputs.annotations)?;
     let mut calibration_images = list_images(&inputs.calibration)?;
@@ -196,12 +193,12 @@ fn run(arguments: Arguments) -> Result<()> {
     announce(&inputs, &dataset, calibration_images.len());
     clock.phase("load");
 
-    let placements = placements(&model, &arguments);
+    let placements = placements(&model, arguments);
     let references: Vec<&Placement> = placements.iter().collect();
     let calibration =
         calibrate(&model, &references, &calibration_images, inputs.size, threads, arguments.skip_bad)?;
     clock.phase("calibrate");
-    let candidates = candidates(&model, &inputs, &arguments, &methods, &placements, &calibration)?;
+    let candidates = candidates(&model, &inputs, arguments, &methods, &placements, &calibration)?;
     clock.phase("quantise");
     let nms = NmsParams { confidence: arguments.conf, iou: arguments.iou, ..NmsParams::default() };
     let options = Options { nms, threads, skip_bad: arguments.skip_bad };
@@ -209,7 +206,7 @@ fn run(arguments: Arguments) -> Result<()> {
     let (outcomes, skipped) = evaluate(&networks, &dataset, &category_ids, &options)?;
     clock.phase("evaluate");
 
-    let manifest = manifest(inputs, &arguments, &calibration_images, &dataset, threads)?;
+    let manifest = manifest(inputs, arguments, &calibration_images, &dataset, threads)?;
     let runs = write_networks(&arguments.out, &candidates, &outcomes)?;
     clock.phase("write");
     let best = runs[1..].iter().max_by(|a, b| a.ap.total_cmp(&b.ap)).map(|run| run.name.clone());
@@ -229,12 +226,7 @@ fn run(arguments: Arguments) -> Result<()> {
     };
     let text = serde_json::to_string_pretty(&summary)?;
     write_atomic(&arguments.out.join("summary.json"), text.as_bytes())?;
-    if arguments.json {
-        println!("{text}");
-    } else {
-        print_table(&summary, &arguments.out);
-    }
-    Ok(())
+    if arguments.json { print(text) } else { print_table(&summary, &arguments.out) }
 }
 
 /// CPU time by phase.
@@ -273,10 +265,10 @@ fn inputs(arguments: &Arguments) -> Result<Inputs> {
         let folder = demo::folder();
         return Ok(Inputs {
             weights: folder.join("model.safetensors"),
-            model: Some(folder.join("model.yaml").display().to_string()),
-            images: folder.join("images"),
-            annotations: folder.join("annotations.json"),
-            calibration: folder.join("calibration"),
+            model: arguments.model.clone().or_else(|| Some(folder.join("model.yaml").display().to_string())),
+            images: arguments.images.clone().unwrap_or_else(|| folder.join("images")),
+            annotations: arguments.annotations.clone().unwrap_or_else(|| folder.join("annotations.json")),
+            calibration: arguments.calibration.clone().unwrap_or_else(|| folder.join("calibration")),
             size: arguments.imgsz.unwrap_or(demo::SIZE),
             demonstration: true,
         });
@@ -298,20 +290,23 @@ fn inputs(arguments: &Arguments) -> Result<Inputs> {
 
 fn announce(inputs: &Inputs, dataset: &Dataset, calibration_images: usize) {
     if inputs.demonstration {
-        eprintln!("{}", demo::NOTE);
+        note(demo::NOTE);
     }
-    eprintln!(
+    note(format_args!(
         "{}: {} images to evaluate, {calibration_images} to calibrate, {}x{}",
         inputs.weights.display(),
         dataset.images.len(),
         inputs.size.height,
         inputs.size.width
-    );
+    ));
     if dataset.not_annotated > 0 {
-        eprintln!("{} images without annotations are left out", dataset.not_annotated);
+        note(format_args!("{} images without annotations are left out", dataset.not_annotated));
     }
     if dataset.not_in_folder > 0 {
-        eprintln!("{} annotated images are not in the folder and don't count", dataset.not_in_folder);
+        note(format_args!(
+            "{} annotated images are not in the folder and don't count",
+            dataset.not_in_folder
+        ));
     }
 }
 
@@ -429,16 +424,16 @@ fn manifest(
     })
 }
 
-fn print_table(summary: &SummaryFile, out: &Path) {
+fn print_table(summary: &SummaryFile, out: &Path) -> Result<()> {
     if summary.manifest.inputs.demonstration {
-        println!("{}", demo::NOTE);
+        print(demo::NOTE)?;
     }
-    println!(
+    print(format_args!(
         "{:<16} {:>6} {:>10} {:>7} {:>7} {:>7} {:>7} {:>7} {:>8} {:>9} {:>9}",
         "run", "pre", "scheme", "AP", "AP50", "APs", "APm", "APl", "dAP", "KiB", "ms/image"
-    );
+    ))?;
     for run in &summary.runs {
-        println!(
+        print(format_args!(
             "{:<16} {:>6} {:>10} {:>7.4} {:>7.4} {:>7.4} {:>7.4} {:>7.4} {:>+8.4} {:>9.0} {:>9.1}",
             run.name,
             run.preactivation_bits.map_or_else(|| "f32".to_owned(), |bits| bits.to_string()),
@@ -451,17 +446,20 @@ fn print_table(summary: &SummaryFile, out: &Path) {
             run.delta_ap,
             run.model_bytes as f64 / 1024.0,
             run.ms_per_image,
-        );
+        ))?;
     }
     let phases = summary.phases.iter().filter_map(|p| Some(format!("{} {:.1}", p.name, p.cpu_seconds?)));
-    println!(
+    print(format_args!(
         "{} images ({} skipped), calibrated on {} ({} skipped); ms/image is one core's median forward time",
         summary.images, summary.images_skipped, summary.calibration_images, summary.calibration_skipped
-    );
+    ))?;
     if let (Some(cpu), Some(peak)) = (summary.cpu_seconds, summary.peak_rss_bytes) {
         let phases = phases.collect::<Vec<_>>().join(", ");
-        println!("CPU {cpu:.1} s ({phases}), peak memory {:.0} MiB", peak as f64 / (1 << 20) as f64);
+        print(format_args!(
+            "CPU {cpu:.1} s ({phases}), peak memory {:.0} MiB",
+            peak as f64 / (1 << 20) as f64
+        ))?;
     }
-    println!("quantiser rules: {}", summary.rules.join(", "));
-    println!("wrote {}", out.join("summary.json").display());
+    print(format_args!("quantiser rules: {}", summary.rules.join(", ")))?;
+    print(format_args!("wrote {}", out.join("summary.json").display()))
 }

@@ -7,7 +7,7 @@ use examples::arguments::{given_or_asset, parse_image_size, parse_unit, thread_c
 use examples::dataset::Dataset;
 use examples::error::{Error, Result, exit};
 use examples::network::{Network, find_weights};
-use examples::output::write_atomic;
+use examples::output::{print, write_atomic};
 use examples::run::{Options, evaluate};
 use ptq::Fusion;
 use serde_json::json;
@@ -73,10 +73,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let outcome = &outcomes[0];
     if let Some(path) = &arguments.save_json {
         let mut bytes = Vec::new();
-        outcome
-            .detections
-            .write_json(&mut bytes)
-            .map_err(|source| Error::Coco { path: path.clone(), source })?;
+        outcome.detections.write_json(&mut bytes).map_err(Error::coco(path))?;
         write_atomic(path, &bytes)?;
     }
     if arguments.json {
@@ -87,15 +84,14 @@ fn run(arguments: &Arguments) -> Result<()> {
             "images_skipped": skipped,
             "ms_per_image": outcome.ms_per_image,
         });
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        print(serde_json::to_string_pretty(&report)?)
     } else {
-        println!("{}", outcome.summary);
-        println!(
+        print(&outcome.summary)?;
+        print(format_args!(
             "{} images ({skipped} skipped), {} detections, {:.1} ms per image on one core",
             dataset.images.len() - skipped,
             outcome.detections.len(),
             outcome.ms_per_image
-        );
+        ))
     }
-    Ok(())
 }

@@ -1,0 +1,277 @@
+//! Fast execution beside the naive twin, bit for bit: every instruction set, operator, rounding mode, format, and thread count.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
+
+mod naive;
+
+use naive::Data;
+use proptest::prelude::*;
+use quant_core::{
+    Activation, Constant, ConvGeometry, Description, Executor, Format, Isa, Multiplier, Program, QuantParams,
+    Rounding, ScaleForm, SharedMultipliers, Step, StepOp, TensorInfo, Values,
+};
+use std::collections::BTreeMap;
+
+/// A stream of pseudo-random numbers (an LCG; its high bits are good enough here).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u32 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as u32
+    }
+
+    fn within(&mut self, low: i32, high: i32) -> i32 {
+        low + (self.next() % (high - low + 1) as u32) as i32
+    }
+
+    fn unit(&mut self) -> f32 {
+        self.next() as f32 / (1u32 << 31) as f32
+    }
+}
+
+fn i8_format(scale: f32, zero_point: i32) -> Format {
+    Format::I8(QuantParams { scale, zero_point })
+}
+
+fn i16_format(scale: f32, zero_point: i32) -> Format {
+    Format::I16(QuantParams { scale, zero_point })
+}
+
+/// Builds programs step by step.
+struct Builder {
+    description: Description,
+    constants: BTreeMap<String, Constant>,
+}
+
+impl Builder {
+    fn new(channels: usize) -> Self {
+        let image = TensorInfo { name: "image".into(), channels, format: Format::F32 };
+        Self {
+            description: Description { tensors: vec![image], steps: vec![], outputs: vec![] },
+            constants: BTreeMap::new(),
+        }
+    }
+
+    fn step(&mut self, op: StepOp, inputs: &[usize], channels: usize, format: Format) -> usize {
+        let output = self.description.tensors.len();
+        self.description.tensors.push(TensorInfo { name: format!("t{output}"), channels, format });
+        self.description.steps.push(Step { name: format!("s{output}"), op, inputs: inputs.to_vec(), output });
+        output
+    }
+
+    fn conv_i8(&mut self, g: ConvGeometry, input: usize, how: &ConvCase, random: &mut Random) -> usize {
+        let name = |kind: &str| format!("{kind}{}", self.description.tensors.len());
+        let (weight, bias, multipliers) = (name("weight"), name("bias"), name("multipliers"));
+        let extreme = how.extreme;
+        let mut value = |low: i32, high: i32| {
+            if extreme { [low, high][random.next() as usize % 2] } else { random.within(low, high) }
+        };
+        let weights = (0..g.out_channels * g.depth()).map(|_| value(-128, 127) as i8).collect();
+        let biases = (0..g.out_channels).map(|_| value(-30_000, 30_000)).collect();
+        let pairs = (0..g.out_channels).flat_map(|_| [value(1 << 29, i32::MAX), value(36, 42)]).collect();
+        self.constants.insert(weight.clone(), Constant::I8(weights));
+        self.constants.insert(bias.clone(), Constant::I32(biases));
+        self.constants.insert(multipliers.clone(), Constant::I32(pairs));
+        let op = StepOp::ConvI8 {
+            geometry: g,
+            weight,
+            bias,
+            multipliers,
+            rounding: how.rounding,
+            activation: how.activation,
+        };
+        self.step(op, &[input], g.out_channels, how.output)
+    }
+
+    fn conv_f32(&mut self, g: ConvGeometry, input: usize, random: &mut Random) -> usize {
+        let weights = (0..g.out_channels * g.depth()).map(|_| random.unit() - 0.5).collect();
+        let biases = (0..g.out_channels).map(|_| random.unit() - 0.5).collect();
+        self.constants.insert("weight".into(), Constant::F32(weights));
+        self.constants.insert("bias".into(), Constant::F32(biases));
+        let op =
+            StepOp::ConvF32 { geometry: g, weight: "weight".into(), bias: "bias".into(), activation: None };
+        self.step(op, &[input], g.out_channels, Format::F32)
+    }
+
+    fn finish(mut self) -> Program {
+        self.description.outputs = vec![self.description.tensors.len() - 1];
+        Program::new(self.description, self.constants).unwrap()
+    }
+}
+
+struct ConvCase {
+    rounding: Rounding,
+    activation: Option<(Activation, Format)>,
+    output: Format,
+    /// Only lowest and highest values.
+    extreme: bool,
+}
+
+/// Runs `program` with every instruction set and compares every tensor with the naive twin's, floats by their bits.
+fn assert_equal(program: &Program, size: [usize; 2], random: &mut Random) {
+    let count = program.tensors()[0].channels * size[0] * size[1];
+    let image: Vec<f32> = (0..count).map(|_| random.unit() * 1.2 - 0.1).collect();
+    let expected = naive::run(program, size, &image);
+    for isa in Isa::available() {
+        let mut executor = Executor::with_isa(program, size[0], size[1], isa).unwrap();
+        executor
+            .run_with(&image, |tensor, values| {
+                let equal = match (values, &expected[tensor].data) {
+                    (Values::F32(a), Data::Float(b)) => {
+                        a.iter().map(|v| v.to_bits()).eq(b.iter().map(|v| v.to_bits()))
+                    }
+                    (Values::I8(a), Data::Integer(b)) => {
+                        a.iter().map(|&v| i64::from(v)).eq(b.iter().copied())
+                    }
+                    (Values::I16(a), Data::Integer(b)) => {
+                        a.iter().map(|&v| i64::from(v)).eq(b.iter().copied())
+                    }
+                    _ => false,
+                };
+                assert!(equal, "{} on {}", program.tensors()[tensor].name, isa.name());
+            })
+            .unwrap();
+    }
+}
+
+fn geometry() -> impl Strategy<Value = (ConvGeometry, [usize; 2])> {
+    let pair = |range: std::ops::RangeInclusive<usize>| prop::array::uniform2(range);
+    let groups = prop_oneof![3 => Just(1usize), 1 => 2usize..=3];
+    (groups, 1usize..=12, 1usize..=20, pair(1..=5), pair(1..=3), pair(0..=3), pair(1..=2), pair(9..=40))
+        .prop_map(|(groups, inputs, outputs, kernel, stride, padding, dilation, size)| {
+            let (in_channels, out_channels) = (inputs * groups, outputs * groups);
+            (ConvGeometry { in_channels, out_channels, kernel, stride, padding, dilation, groups }, size)
+        })
+}
+
+fn rounding() -> impl Strategy<Value = Rounding> {
+    prop::sample::select(Rounding::ALL.to_vec())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn integer_convolution((g, size) in geometry(), rounding in rounding(), kind in 0..5, zero in -128..=127i32, extreme: bool, seed: u64) {
+        let random = &mut Random(seed);
+        let silu = |argument| Some((Activation::Silu, argument));
+        let (activation, output) = [
+            (None, i8_format(0.05, zero)),
+            (None, i16_format(0.001, 7)),
+            (silu(i16_format(0.000_5, 0)), i8_format(0.06, zero)),
+            (silu(i8_format(0.07, -3)), i8_format(0.06, zero)),
+            (Some((Activation::LeakyRelu { slope: 0.1 }, i16_format(0.000_5, 0))), i16_format(0.000_4, 0)),
+        ][kind as usize];
+        let mut builder = Builder::new(g.in_channels);
+        let scale = if extreme { 1e-4 } else { 0.005 };
+        let input = builder.step(StepOp::Quantize, &[0], g.in_channels, i8_format(scale, zero));
+        builder.conv_i8(g, input, &ConvCase { rounding, activation, output, extreme }, random);
+        assert_equal(&builder.finish(), size, random);
+    }
+
+    #[test]
+    fn float_convolution((g, size) in geometry(), seed: u64) {
+        let random = &mut Random(seed);
+        let mut builder = Builder::new(g.in_channels);
+        builder.conv_f32(g, 0, random);
+        assert_equal(&builder.finish(), size, random);
+    }
+
+    #[test]
+    fn other_operators(channels in 1usize..6, size in prop::array::uniform2(4usize..12), rounding in rounding(), wide: bool, zero in -100..100i32, seed: u64) {
+        let random = &mut Random(seed);
+        let size = size.map(|side| 2 * side);
+        let mut b = Builder::new(channels);
+        let first = if wide { i16_format(0.000_03, 5) } else { i8_format(0.004, zero) };
+        let narrow = i8_format(0.006, -zero);
+        let x = b.step(StepOp::Quantize, &[0], channels, first);
+        let y = b.step(StepOp::Activation(Activation::Hardswish), &[x], channels, narrow);
+        let factors = [f64::from(first.params().unwrap().scale) / 0.009, 0.006 / 0.009];
+        let multipliers = Some(SharedMultipliers::from_real(&factors).unwrap());
+        let sum = i8_format(0.009, 11);
+        let s = b.step(StepOp::Add { multipliers, rounding }, &[x, y], channels, sum);
+        let factor = Multiplier::from_real(0.006 / 0.009, ScaleForm::default()).unwrap();
+        let rescale = vec![Some(factor), None];
+        let joined = b.step(StepOp::Concat { rescale, rounding }, &[y, s], 2 * channels, sum);
+        let pooled = b.step(StepOp::MaxPool { kernel: 5, stride: 1, padding: 2 }, &[joined], 2 * channels, sum);
+        let halved = b.step(StepOp::MaxPool { kernel: 2, stride: 2, padding: 0 }, &[pooled], 2 * channels, sum);
+        let grown = b.step(StepOp::Upsample { scale: 2 }, &[halved], 2 * channels, sum);
+        let deep = b.step(StepOp::SpaceToDepth, &[grown], 8 * channels, sum);
+        b.step(StepOp::Dequantize, &[deep], 8 * channels, Format::F32);
+        assert_equal(&b.finish(), size, random);
+    }
+
+    #[test]
+    fn float_operators(channels in 1usize..6, size in prop::array::uniform2(3usize..10), seed: u64) {
+        let random = &mut Random(seed);
+        let size = size.map(|side| 2 * side);
+        let mut b = Builder::new(channels);
+        let plain = Rounding::default();
+        let s = b.step(StepOp::Add { multipliers: None, rounding: plain }, &[0, 0], channels, Format::F32);
+        let j = b.step(StepOp::Concat { rescale: vec![None; 2], rounding: plain }, &[0, s], 2 * channels, Format::F32);
+        let p = b.step(StepOp::MaxPool { kernel: 3, stride: 2, padding: 1 }, &[j], 2 * channels, Format::F32);
+        let u = b.step(StepOp::Upsample { scale: 4 }, &[p], 2 * channels, Format::F32);
+        b.step(StepOp::SpaceToDepth, &[u], 8 * channels, Format::F32);
+        assert_equal(&b.finish(), size, random);
+    }
+}
+
+#[test]
+fn large_layers_are_equal_for_every_thread_count() {
+    let random = &mut Random(5);
+    let g = ConvGeometry {
+        in_channels: 24,
+        out_channels: 40,
+        kernel: [3, 3],
+        stride: [1, 1],
+        padding: [1, 1],
+        dilation: [1, 1],
+        groups: 1,
+    };
+    let mut b = Builder::new(24);
+    let x = b.step(StepOp::Quantize, &[0], 24, i8_format(1.0 / 255.0, -128));
+    let activation = Some((Activation::Silu, i16_format(0.000_5, 0)));
+    let how =
+        ConvCase { rounding: Rounding::HalfUp, activation, output: i8_format(0.06, -120), extreme: false };
+    b.conv_i8(g, x, &how, random);
+    let program = b.finish();
+    let image: Vec<f32> = (0..24 * 120 * 90).map(|_| random.unit()).collect();
+    let bytes = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let mut executor = Executor::new(&program, 120, 90).unwrap();
+        pool.install(|| executor.run(&image)).unwrap();
+        let output = executor.outputs().next().unwrap().1;
+        let Values::I8(values) = output else { panic!("not 8-bit") };
+        values.to_vec()
+    };
+    let one = bytes(1);
+    for threads in [2, 3, 7] {
+        assert_eq!(bytes(threads), one, "{threads} threads");
+    }
+}
+
+#[test]
+fn fused_float_activation_is_close_to_double_precision_and_equal_on_every_isa() {
+    let random = &mut Random(9);
+    let mut b = Builder::new(3);
+    b.step(StepOp::Activation(Activation::Silu), &[0], 3, Format::F32);
+    let program = b.finish();
+    let image: Vec<f32> = (0..3 * 31 * 17).map(|_| random.unit() * 40.0 - 20.0).collect();
+    let runs: Vec<Vec<u32>> = Isa::available()
+        .into_iter()
+        .map(|isa| {
+            let mut executor = Executor::with_isa(&program, 31, 17, isa).unwrap();
+            executor.run(&image).unwrap();
+            let Some((_, Values::F32(values))) = executor.outputs().next() else { panic!("not float") };
+            for (&x, &y) in image.iter().zip(values) {
+                let want = Activation::Silu.eval(f64::from(x));
+                assert!(
+                    (f64::from(y) - want).abs() <= 1e-6 * want.abs().max(1e-6),
+                    "silu({x}) = {y}, not {want}"
+                );
+            }
+            values.iter().map(|v| v.to_bits()).collect()
+        })
+        .collect();
+    assert!(runs.windows(2).all(|pair| pair[0] == pair[1]));
+}
