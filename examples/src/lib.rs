@@ -16,4 +16,5 @@ pub mod npy;
 pub mod output;
 pub mod resources;
 pub mod run;
+pub mod summary;
 pub mod workers;

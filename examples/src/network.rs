@@ -173,6 +173,15 @@ impl Network {
         Ok(())
     }
 
+    /// Prepares the program for images of the network's size.
+    ///
+    /// # Errors
+    /// As [`Network::check_size`].
+    pub fn executor(&self) -> Result<Executor<'_>> {
+        self.check_size()?;
+        Ok(Executor::new(&self.program, self.size.height, self.size.width)?)
+    }
+
     /// Boxes in network pixels from the outputs of `executor`, which has run this network.
     ///
     /// # Errors

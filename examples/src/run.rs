@@ -40,19 +40,12 @@ type Found = (Vec<coco_eval::Detection>, f64);
 /// # Errors
 /// An image that can't be read (unless skipped), and all errors of running and evaluating.
 pub fn evaluate(
-    networks: &[Network],
+    networks: &[&Network],
     dataset: &Dataset,
     category_ids: &[i64],
     options: &Options,
 ) -> Result<(Vec<Outcome>, usize)> {
-    let state = || {
-        let executor = |n: &'_ Network| -> Result<()> { n.check_size() };
-        networks.iter().try_for_each(executor)?;
-        networks
-            .iter()
-            .map(|n| Ok(Executor::new(&n.program, n.size.height, n.size.width)?))
-            .collect::<Result<Vec<_>>>()
-    };
+    let state = || networks.iter().map(|n| n.executor()).collect::<Result<Vec<_>>>();
     let images = &dataset.images;
     let work = |executors: &mut Vec<Executor<'_>>, index: usize| -> Result<Option<Vec<Found>>> {
         let image = &images[index];

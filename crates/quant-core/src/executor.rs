@@ -451,7 +451,7 @@ fn requantizers(program: &Program, step: &Step) -> Vec<Requantize> {
 }
 
 fn infer_shapes(program: &Program, image: [usize; 2]) -> Result<Vec<[usize; 3]>, Error> {
-    const LIMIT: usize = 1 << 31;
+    const LIMIT: usize = 1 << 28;
     let mut shapes = vec![[0; 3]; program.tensors().len()];
     shapes[0] = [program.tensors()[0].channels, image[0], image[1]];
     let error = |step: &str, rule, shape| Error::Shape { step: step.to_owned(), rule, shape };
@@ -466,7 +466,7 @@ fn infer_shapes(program: &Program, image: [usize; 2]) -> Result<Vec<[usize; 3]>,
         let shape = [program.tensors()[step.output].channels, height, width];
         let count = shape.iter().try_fold(1usize, |n, &side| n.checked_mul(side));
         if count.is_none_or(|n| n == 0 || n > LIMIT) {
-            return Err(error(&step.name, "between 1 and 2^31 values", shape));
+            return Err(error(&step.name, "between 1 and 2^28 values", shape));
         }
         shapes[step.output] = shape;
     }

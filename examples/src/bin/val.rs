@@ -69,7 +69,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let category_ids = dataset.category_ids(&network.class_names, &annotations)?;
     let nms = NmsParams { confidence: arguments.conf, iou: arguments.iou, ..NmsParams::default() };
     let options = Options { nms, threads: thread_count(arguments.threads), skip_bad: arguments.skip_bad };
-    let (outcomes, skipped) = evaluate(&[network], &dataset, &category_ids, &options)?;
+    let (outcomes, skipped) = evaluate(&[&network], &dataset, &category_ids, &options)?;
     let outcome = &outcomes[0];
     if let Some(path) = &arguments.save_json {
         let mut bytes = Vec::new();

@@ -1,0 +1,211 @@
+//! What `quantize` leaves behind: `summary.json`, and the table on the screen.
+
+use crate::demo;
+use crate::resources::cpu_seconds;
+use ptq::{Method, WeightMethod};
+use quant_core::Scheme;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use yolo_model::ImageSize;
+
+/// What to work on, with all defaults filled in.
+#[derive(Serialize)]
+pub struct Inputs {
+    /// Checkpoint.
+    pub weights: PathBuf,
+    /// Architecture, where the checkpoint does not describe it.
+    pub model: Option<String>,
+    /// Folder of the images to evaluate on.
+    pub images: PathBuf,
+    /// Their annotations.
+    pub annotations: PathBuf,
+    /// Folder of the images to calibrate on.
+    pub calibration: PathBuf,
+    /// Size of the network's input.
+    pub size: ImageSize,
+    /// Whether this is the demonstration in `fixtures/demo`.
+    pub demonstration: bool,
+}
+
+/// One network and what it achieved.
+#[derive(Serialize)]
+pub struct Run {
+    /// `float`, or the method, with `-pre8` where arguments of activations have 8 bits.
+    pub name: String,
+    /// `f32` or `int8`.
+    pub precision: &'static str,
+    /// Width of the arguments of activations.
+    pub preactivation_bits: Option<u8>,
+    /// Scheme of the 8-bit activations.
+    pub scheme: Option<Scheme>,
+    /// AP over IoU 0.5 to 0.95.
+    pub ap: f64,
+    /// AP at IoU 0.5.
+    pub ap50: f64,
+    /// AP at IoU 0.75.
+    pub ap75: f64,
+    /// AP of small objects.
+    pub ap_small: f64,
+    /// AP of medium objects.
+    pub ap_medium: f64,
+    /// AP of large objects.
+    pub ap_large: f64,
+    /// The twelve COCO figures.
+    pub stats: [f64; 12],
+    /// AP minus that of the float run.
+    pub delta_ap: f64,
+    /// Median forward time on one core.
+    pub ms_per_image: f64,
+    /// Size of the saved network.
+    pub model_bytes: u64,
+    /// Saved network, in the output folder.
+    pub file: String,
+    /// SHA-256 of the detections as COCO json.
+    pub detections_sha256: String,
+}
+
+/// A phase of the work.
+#[derive(Serialize)]
+pub struct Phase {
+    /// Name.
+    pub name: &'static str,
+    /// CPU time of all threads.
+    pub cpu_seconds: Option<f64>,
+}
+
+/// The content of `summary.json`.
+#[derive(Serialize)]
+pub struct SummaryFile {
+    /// The float network, then the quantised ones.
+    pub runs: Vec<Run>,
+    /// Name of the quantised run with the highest AP.
+    pub best: Option<String>,
+    /// CPU time of the whole process.
+    pub cpu_seconds: Option<f64>,
+    /// Peak resident memory.
+    pub peak_rss_bytes: Option<u64>,
+    /// Where the time went.
+    pub phases: Vec<Phase>,
+    /// Images evaluated.
+    pub images: usize,
+    /// Images that could not be read.
+    pub images_skipped: usize,
+    /// Images without annotations.
+    pub images_not_annotated: usize,
+    /// Images calibrated on.
+    pub calibration_images: usize,
+    /// Calibration images that could not be read.
+    pub calibration_skipped: usize,
+    /// How often each placement rule was applied, for the first width.
+    pub rules: Vec<String>,
+    /// Files and sizes.
+    pub inputs: Inputs,
+    /// What determines the results.
+    pub manifest: Manifest,
+}
+
+/// Everything that determines the results.
+#[derive(Serialize)]
+pub struct Manifest {
+    /// This program.
+    pub tool: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// Arguments as they were given.
+    pub command: Vec<String>,
+    /// Hash of the checkpoint.
+    pub weights_sha256: String,
+    /// Hash of the annotations.
+    pub annotations_sha256: String,
+    /// Hash of names and contents of the images evaluated.
+    pub images_sha256: String,
+    /// Hash of names and contents of the calibration images.
+    pub calibration_sha256: String,
+    /// How images become the network's input.
+    pub preprocessing: &'static str,
+    /// Methods with their parameters.
+    pub methods: Vec<Method>,
+    /// Score threshold.
+    pub conf: f32,
+    /// IoU threshold of non-maximum suppression.
+    pub iou: f32,
+    /// Threads.
+    pub threads: usize,
+    /// Instructions used; they don't change the results.
+    pub instruction_set: &'static str,
+    /// Ties at concatenations.
+    pub concat: ptq::ConcatPolicy,
+    /// How weights get their scale.
+    pub weight_method: WeightMethod,
+    /// Prefixes of convolutions that stay in f32.
+    pub float_layers: Vec<String>,
+}
+
+/// CPU time by phase.
+#[derive(Default)]
+pub struct Clock {
+    before: f64,
+    /// Phases that have ended.
+    pub phases: Vec<Phase>,
+}
+
+impl Clock {
+    /// Ends a phase.
+    pub fn phase(&mut self, name: &'static str) {
+        let now = cpu_seconds();
+        self.phases.push(Phase { name, cpu_seconds: now.map(|now| now - self.before) });
+        self.before = now.unwrap_or(0.0);
+    }
+}
+
+impl SummaryFile {
+    /// The table, what the run cost, and where its files are.
+    #[must_use]
+    pub fn table(&self, out: &Path) -> String {
+        let mut lines = Vec::new();
+        if self.inputs.demonstration {
+            lines.push(demo::NOTE.to_owned());
+        }
+        lines.push(format!(
+            "{:<16} {:>6} {:>10} {:>7} {:>7} {:>7} {:>7} {:>7} {:>8} {:>9} {:>9}",
+            "run", "pre", "scheme", "AP", "AP50", "APs", "APm", "APl", "dAP", "KiB", "ms/image"
+        ));
+        lines.extend(self.runs.iter().map(Run::line));
+        lines.push(format!(
+            "{} images ({} skipped), calibrated on {} ({} skipped); ms/image is one core's median forward time",
+            self.images, self.images_skipped, self.calibration_images, self.calibration_skipped
+        ));
+        lines.extend(self.cost());
+        lines.push(format!("quantiser rules: {}", self.rules.join(", ")));
+        lines.push(format!("wrote {}", out.join("summary.json").display()));
+        lines.join("\n")
+    }
+
+    /// CPU time by phase and peak memory, where the system tells.
+    fn cost(&self) -> Option<String> {
+        let (cpu, peak) = (self.cpu_seconds?, self.peak_rss_bytes? as f64 / f64::from(1 << 20));
+        let phase = |p: &Phase| Some(format!("{} {:.1}", p.name, p.cpu_seconds?));
+        let phases: Vec<String> = self.phases.iter().filter_map(phase).collect();
+        Some(format!("CPU {cpu:.1} s ({}), peak memory {peak:.0} MiB", phases.join(", ")))
+    }
+}
+
+impl Run {
+    /// A row of the table.
+    fn line(&self) -> String {
+        format!(
+            "{:<16} {:>6} {:>10} {:>7.4} {:>7.4} {:>7.4} {:>7.4} {:>7.4} {:>+8.4} {:>9.0} {:>9.1}",
+            self.name,
+            self.preactivation_bits.map_or_else(|| "f32".to_owned(), |bits| bits.to_string()),
+            self.scheme.map_or("", |s| if s == Scheme::Affine { "affine" } else { "symmetric" }),
+            self.ap,
+            self.ap50,
+            self.ap_small,
+            self.ap_medium,
+            self.ap_large,
+            self.delta_ap,
+            self.model_bytes as f64 / 1024.0,
+            self.ms_per_image,
+        )
+    }
+}

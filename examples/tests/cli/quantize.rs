@@ -1,0 +1,108 @@
+//! `quantize` without arguments: on the demonstration.
+
+use crate::support::{quantized, read_json, runs, succeed, text};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// Names, hashes of detections, and bytes of the saved networks.
+fn results(folder: &Path) -> Vec<(String, String, Vec<u8>)> {
+    let of = |run: &Value| {
+        let field = |key: &str| run[key].as_str().unwrap().to_owned();
+        (field("name"), field("detections_sha256"), std::fs::read(folder.join(field("file"))).unwrap())
+    };
+    runs(&read_json(&folder.join("summary.json"))).iter().map(of).collect()
+}
+
+#[test]
+fn results_depend_neither_on_threads_nor_on_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |name: &str, threads: &str| {
+        let out = folder.path().join(name);
+        succeed("quantize", &["--threads", threads, "--out", text(&out)]);
+        results(&out)
+    };
+    let first = run("first", "1");
+    assert_eq!(first.len(), 6);
+    for (name, threads) in [("two threads", "2"), ("again", "1")] {
+        for (expected, found) in first.iter().zip(run(name, threads)) {
+            assert_eq!(expected.1, found.1, "{name}: detections of {}", expected.0);
+            assert!(*expected == found, "{name}: saved network {}", expected.0);
+        }
+    }
+}
+
+#[test]
+fn summary_has_every_documented_field() {
+    let summary = quantized().summary();
+    let top = ["best", "cpu_seconds", "peak_rss_bytes", "images", "images_skipped", "manifest"];
+    let manifest = ["tool", "version", "weights_sha256", "images_sha256", "calibration_sha256", "inputs"];
+    let row = ["name", "precision", "ap", "ap50", "delta_ap", "ms_per_image", "model_bytes"];
+    let mut absent = Vec::new();
+    let mut check = |value: &Value, place: &str, keys: &[&str]| {
+        let missing = keys.iter().filter(|key| value[**key].is_null());
+        absent.extend(missing.map(|key| format!("{place}{key}")));
+    };
+    check(&summary, "", &top);
+    check(&summary["manifest"], "manifest.", &manifest);
+    runs(&summary).iter().for_each(|run| check(run, "runs[].", &row));
+    assert!(absent.is_empty(), "{absent:?}");
+    assert!(summary["cpu_seconds"].as_f64().unwrap() > 0.0);
+    assert!(summary["peak_rss_bytes"].as_u64().unwrap() > 1 << 20);
+    assert_eq!(summary["images"], 24);
+    assert_eq!(summary["calibration_images"], 12);
+}
+
+#[test]
+fn figures_of_the_runs_fit_together() {
+    let quantized = quantized();
+    let summary = quantized.summary();
+    let runs = runs(&summary);
+    assert_eq!((runs[0]["name"].as_str(), runs[0]["precision"].as_str()), (Some("float"), Some("f32")));
+    // The float network's own detections are the annotations.
+    assert!(runs[0]["ap"].as_f64().unwrap() > 0.999);
+    for run in runs {
+        let number = |key: &str| run[key].as_f64().unwrap();
+        assert_eq!(number("delta_ap"), number("ap") - runs[0]["ap"].as_f64().unwrap(), "{run}");
+        assert_eq!(run["stats"][0], run["ap"], "{run}");
+        assert!(number("ms_per_image") > 0.0, "{run}");
+        let bytes = std::fs::metadata(quantized.folder.join(run["file"].as_str().unwrap())).unwrap().len();
+        assert_eq!(run["model_bytes"], bytes, "{run}");
+    }
+    let best = runs[1..].iter().map(|run| run["ap"].as_f64().unwrap()).fold(0.0, f64::max);
+    assert!(best > 0.3, "the best integer network has AP {best}");
+}
+
+#[test]
+fn json_prints_the_summary() {
+    let quantized = quantized();
+    assert_eq!(serde_json::from_str::<Value>(&quantized.stdout).unwrap(), quantized.summary());
+}
+
+#[test]
+fn both_widths_add_runs_with_8_bits() {
+    let summary = quantized().summary();
+    let names: BTreeSet<&str> = runs(&summary).iter().map(|run| run["name"].as_str().unwrap()).collect();
+    let methods = ["max", "minmax", "percentile", "entropy", "mse"];
+    let narrow = methods.map(|name| format!("{name}-pre8"));
+    let expected = methods.into_iter().chain(narrow.iter().map(String::as_str)).chain(["float"]);
+    assert_eq!(names, expected.collect());
+    for run in &runs(&summary)[1..] {
+        let bits = if run["name"].as_str().unwrap().ends_with("-pre8") { 8 } else { 16 };
+        assert_eq!(run["preactivation_bits"], bits, "{run}");
+    }
+}
+
+#[test]
+fn options_replace_parts_of_the_demonstration() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = folder.path().join("one");
+    std::fs::create_dir(&images).unwrap();
+    let image = crate::support::workspace().join(crate::support::IMAGES).join("images-03.png");
+    std::fs::copy(image, images.join("images-03.png")).unwrap();
+    let out = folder.path().join("out");
+    succeed("quantize", &["--images", text(&images), "--methods", "max,mse", "--out", text(&out)]);
+    let summary = read_json(&out.join("summary.json"));
+    assert_eq!(summary["images"], 1);
+    assert_eq!(runs(&summary).len(), 3);
+}

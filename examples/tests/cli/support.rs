@@ -1,0 +1,102 @@
+//! Runs programs from the workspace's folder, without assets.
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+/// The demonstration, as seen from the workspace's folder.
+pub(crate) const WEIGHTS: &str = "fixtures/demo/model.safetensors";
+pub(crate) const MODEL: &str = "fixtures/demo/model.yaml";
+pub(crate) const IMAGES: &str = "fixtures/demo/images";
+pub(crate) const ANNOTATIONS: &str = "fixtures/demo/annotations.json";
+pub(crate) const CALIBRATION: &str = "fixtures/demo/calibration";
+
+/// The workspace's folder.
+pub(crate) fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// A program with arguments, not yet started.
+pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
+    let path = match program {
+        "quantize" => env!("CARGO_BIN_EXE_quantize"),
+        "val" => env!("CARGO_BIN_EXE_val"),
+        "detect" => env!("CARGO_BIN_EXE_detect"),
+        "inspect" => env!("CARGO_BIN_EXE_inspect"),
+        _ => panic!("no program {program}"),
+    };
+    let mut command = Command::new(path);
+    command.args(arguments).current_dir(workspace()).env_remove("YOLO_ASSETS");
+    command
+}
+
+/// What a program left behind when it ended.
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+}
+
+/// Runs a program, whatever comes of it.
+pub(crate) fn run(program: &str, arguments: &[&str]) -> Ended {
+    command(program, arguments).output().unwrap().into()
+}
+
+/// Runs a program that has to succeed; gives its stdout.
+pub(crate) fn succeed(program: &str, arguments: &[&str]) -> String {
+    let ended = run(program, arguments);
+    assert_eq!(ended.code, Some(0), "{program} {arguments:?}: {}", ended.stderr);
+    ended.stdout
+}
+
+/// A path as an argument.
+pub(crate) fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+pub(crate) fn read_json(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// The runs of a summary.
+pub(crate) fn runs(summary: &Value) -> &[Value] {
+    summary["runs"].as_array().unwrap()
+}
+
+/// Output of `quantize --json` on the demonstration, that several tests read.
+pub(crate) struct Quantized {
+    pub(crate) folder: PathBuf,
+    pub(crate) stdout: String,
+}
+
+impl Quantized {
+    pub(crate) fn summary(&self) -> Value {
+        read_json(&self.folder.join("summary.json"))
+    }
+
+    /// A saved network, as an argument.
+    pub(crate) fn network(&self, name: &str) -> String {
+        text(&self.folder.join(format!("{name}.safetensors"))).to_owned()
+    }
+}
+
+/// Runs `quantize` once for all tests.
+pub(crate) fn quantized() -> &'static Quantized {
+    static ONCE: OnceLock<Quantized> = OnceLock::new();
+    ONCE.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli-demonstration");
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder).unwrap();
+        }
+        let stdout = succeed("quantize", &["--json", "--preactivation", "both", "--out", text(&folder)]);
+        Quantized { folder, stdout }
+    })
+}
