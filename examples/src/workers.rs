@@ -76,3 +76,32 @@ pub fn skip_bad<T>(result: Result<T>, skip_bad: bool) -> Result<Option<T>> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_keep_their_order() {
+        let (results, states) = for_each(3, 20, "test", || Ok(()), |(), index| Ok(index)).unwrap();
+        assert_eq!(results, (0..20).collect::<Vec<_>>());
+        assert_eq!(states.len(), 3);
+    }
+
+    #[test]
+    fn the_first_error_is_reported() {
+        let fail = |(): &mut (), index: usize| match index {
+            0..4 => Ok(()),
+            _ => Err(Error::AllBad { count: index }),
+        };
+        let error = for_each(2, 20, "test", || Ok(()), fail).err().unwrap();
+        assert!(matches!(error, Error::AllBad { count: 4 }), "{error}");
+    }
+
+    #[test]
+    #[should_panic(expected = "image 3")]
+    fn a_panic_is_not_lost() {
+        let work = |(): &mut (), index: usize| Ok(assert_ne!(index, 3, "image 3"));
+        let _ = for_each(2, 8, "test", || Ok(()), work);
+    }
+}

@@ -153,13 +153,17 @@ fn class_count(map: &Mapping) -> Result<usize, Error> {
 fn anchors(map: &Mapping) -> Result<Vec<Vec<f32>>, Error> {
     const WRONG: Error =
         Error::Key { key: "anchors", expected: "a list of levels, each w, h, w, h, ... in pixels" };
-    let levels = map.get("anchors").and_then(Value::as_sequence).ok_or(WRONG)?;
+    map.get("anchors").and_then(anchor_levels).ok_or(WRONG)
+}
+
+/// A list of levels with equally many anchors, each `w, h, w, h, ...`; `None` for anything else.
+pub(crate) fn anchor_levels(value: &Value) -> Option<Vec<Vec<f32>>> {
     let level = |level: &Value| {
         let numbers =
             level.as_sequence()?.iter().map(|v| v.as_f64().map(|v| v as f32)).collect::<Option<Vec<_>>>()?;
         (!numbers.is_empty() && numbers.len() % 2 == 0).then_some(numbers)
     };
-    let levels = levels.iter().map(level).collect::<Option<Vec<_>>>().ok_or(WRONG)?;
+    let levels = value.as_sequence()?.iter().map(level).collect::<Option<Vec<_>>>()?;
     let uniform = levels.windows(2).all(|pair| pair[0].len() == pair[1].len());
-    if levels.is_empty() || !uniform { Err(WRONG) } else { Ok(levels) }
+    (!levels.is_empty() && uniform).then_some(levels)
 }

@@ -2,6 +2,8 @@
 //!
 //! The rules of each module (channels, inner names, order of operations) are those of YOLOv5's `models/common.py`, release 7.0.
 
+use crate::args::{Args, MAX_CHANNELS};
+use crate::definition::anchor_levels;
 use crate::{
     Activation, Conv, Definition, DetectHead, Graph, Layer, LayerDefinition, MaxPool, Node, Op, TensorId,
     error::Error,
@@ -12,9 +14,6 @@ use serde_yaml_ng::Value;
 const BATCH_NORM_EPSILON: f32 = 1e-3;
 /// Channel counts are rounded up to a multiple of this.
 const CHANNEL_MULTIPLE: usize = 8;
-/// No layer may be wider: keeps sizes from hostile files far from overflow.
-const MAX_CHANNELS: usize = 1 << 16;
-
 /// Modules that [`Graph::from_definition`] understands.
 pub const MODULES: [&str; 10] =
     ["Bottleneck", "C3", "Concat", "Conv", "DWConv", "Detect", "Focus", "SPP", "SPPF", "Upsample"];
@@ -98,10 +97,11 @@ impl Expander<'_> {
         let inputs =
             layer.from.iter().map(|&from| self.resolve(index, from)).collect::<Result<Vec<_>, _>>()?;
         let args = Args { layer: index, module: &layer.module, values: &layer.args };
+        check_line(index, layer)?;
         let name = format!("model.{index}");
         let outputs = match layer.module.as_str() {
             "Detect" => self.detect(&name, &inputs, &args)?,
-            "Concat" => vec![self.concat(&name, inputs)?],
+            "Concat" => vec![self.concat(&name, inputs, &args)?],
             "Upsample" => vec![self.upsample(&name, inputs[0], &args)?],
             _ => vec![self.block(&name, inputs[0], layer, &args)?],
         };
@@ -131,6 +131,11 @@ impl Expander<'_> {
         args: &Args,
     ) -> Result<TensorId, Error> {
         let out = self.scaled_channels(args)?;
+        args.at_most(match layer.module.as_str() {
+            "C3" | "Bottleneck" => 4,
+            "SPP" | "SPPF" => 2,
+            _ => 7,
+        })?;
         let number = self.scaled_depth(layer.number);
         if layer.module == "C3" {
             return self.c3(name, input, out, number, args.flag(1, "shortcut", true)?, args);
@@ -158,6 +163,38 @@ impl Expander<'_> {
         Ok(x)
     }
 
+    /// Arguments `out, k = 1, s = 1, p = k / 2, g = 1, d = 1, act = True`; before release 7.0 there was no `d`, so a flag in its place is `act`.
+    fn conv_from_args(
+        &mut self,
+        name: &str,
+        input: TensorId,
+        out: usize,
+        args: &Args,
+    ) -> Result<TensorId, Error> {
+        args.at_most(7)?;
+        let kernel = args.positive(1, "k", 1)?;
+        let mut conv = Conv::same(self.channels(input), out, kernel, args.positive(2, "s", 1)?);
+        conv.groups = args.positive(4, "g", 1)?;
+        let act_at = if args.is_flag(5) { 5 } else { 6 };
+        let dilation = if act_at == 5 { 1 } else { args.positive(5, "d", 1)? };
+        let padding = args.integer(3, "p", same_padding(kernel, dilation))?;
+        (conv.dilation, conv.padding) = ([dilation; 2], [padding; 2]);
+        args.check_groups(4, &conv)?;
+        Ok(self.conv(name, input, conv, args.flag(act_at, "act", true)?))
+    }
+
+    /// Arguments `out, k = 1, s = 1, d = 1, act = True`; as many groups as both channel counts allow.
+    fn depthwise(&mut self, name: &str, input: TensorId, out: usize, args: &Args) -> Result<TensorId, Error> {
+        args.at_most(5)?;
+        let (channels, kernel) = (self.channels(input), args.positive(1, "k", 1)?);
+        let mut conv = Conv::same(channels, out, kernel, args.positive(2, "s", 1)?);
+        let act_at = if args.is_flag(3) { 3 } else { 4 };
+        let dilation = if act_at == 3 { 1 } else { args.positive(3, "d", 1)? };
+        (conv.dilation, conv.padding) = ([dilation; 2], [same_padding(kernel, dilation); 2]);
+        conv.groups = greatest_common_divisor(channels, out);
+        Ok(self.conv(name, input, conv, args.flag(act_at, "act", true)?))
+    }
+
     fn scaled_depth(&self, number: usize) -> usize {
         if number == 1 {
             1
@@ -176,6 +213,11 @@ impl Expander<'_> {
             });
         }
         let base = args.positive(0, "out channels", 0)?;
+        // A layer as wide as the head's outputs keeps its width.
+        let definition = self.definition;
+        if base == definition.anchors[0].len() / 2 * (5 + definition.classes) {
+            return Ok(base);
+        }
         let units = (base as f64 * self.definition.width_multiple / CHANNEL_MULTIPLE as f64).ceil();
         let channels = units as usize * CHANNEL_MULTIPLE;
         if channels > MAX_CHANNELS {
@@ -203,42 +245,21 @@ impl Expander<'_> {
         self.nodes[id.0].channels
     }
 
-    /// Convolution, BatchNorm, activation: `NAME.conv`, `NAME.bn`, `NAME.act`.
-    fn conv(&mut self, name: &str, input: TensorId, conv: Conv) -> TensorId {
+    /// Convolution, BatchNorm and, if `activated`, the activation: `NAME.conv`, `NAME.bn`, `NAME.act`.
+    fn conv(&mut self, name: &str, input: TensorId, conv: Conv, activated: bool) -> TensorId {
         let channels = conv.out_channels;
         let x = self.push(format!("{name}.conv"), Op::Conv(conv), vec![input], channels);
         let x =
             self.push(format!("{name}.bn"), Op::BatchNorm { epsilon: BATCH_NORM_EPSILON }, vec![x], channels);
+        if !activated {
+            return x;
+        }
         self.push(format!("{name}.act"), Op::Activation(self.activation), vec![x], channels)
     }
 
     fn same_conv(&mut self, name: &str, input: TensorId, out: usize, kernel: usize) -> TensorId {
         let conv = Conv::same(self.channels(input), out, kernel, 1);
-        self.conv(name, input, conv)
-    }
-
-    /// Arguments `out, k = 1, s = 1, p = k / 2, g = 1`.
-    fn conv_from_args(
-        &mut self,
-        name: &str,
-        input: TensorId,
-        out: usize,
-        args: &Args,
-    ) -> Result<TensorId, Error> {
-        let kernel = args.positive(1, "k", 1)?;
-        let mut conv = Conv::same(self.channels(input), out, kernel, args.positive(2, "s", 1)?);
-        conv.padding = [args.integer(3, "p", kernel / 2)?; 2];
-        conv.groups = args.positive(4, "g", 1)?;
-        args.check_groups(4, &conv)?;
-        Ok(self.conv(name, input, conv))
-    }
-
-    /// Arguments `out, k = 1, s = 1`; as many groups as both channel counts allow.
-    fn depthwise(&mut self, name: &str, input: TensorId, out: usize, args: &Args) -> Result<TensorId, Error> {
-        let channels = self.channels(input);
-        let mut conv = Conv::same(channels, out, args.positive(1, "k", 1)?, args.positive(2, "s", 1)?);
-        conv.groups = greatest_common_divisor(channels, out);
-        Ok(self.conv(name, input, conv))
+        self.conv(name, input, conv, true)
     }
 
     #[expect(clippy::too_many_arguments, reason = "they are the module's own")]
@@ -255,7 +276,7 @@ impl Expander<'_> {
         let x = self.same_conv(&format!("{name}.cv1"), input, hidden, 1);
         let conv = Conv { groups, ..Conv::same(hidden, out, 3, 1) };
         args.check_groups(2, &conv)?;
-        let x = self.conv(&format!("{name}.cv2"), x, conv);
+        let x = self.conv(&format!("{name}.cv2"), x, conv, true);
         if shortcut && self.channels(input) == out {
             return Ok(self.push(format!("{name}.add"), Op::Add, vec![input, x], out));
         }
@@ -321,13 +342,22 @@ impl Expander<'_> {
         self.conv_from_args(&format!("{name}.conv"), x, out, args)
     }
 
-    fn concat(&mut self, name: &str, inputs: Vec<TensorId>) -> Result<TensorId, Error> {
+    /// Argument `dimension = 1`, the channels.
+    fn concat(&mut self, name: &str, inputs: Vec<TensorId>, args: &Args) -> Result<TensorId, Error> {
+        args.at_most(1)?;
+        if args.integer(0, "dimension", 1)? != 1 {
+            return Err(args.wrong(0, "dimension", "1, the channels"));
+        }
         let channels = inputs.iter().map(|&id| self.channels(id)).sum();
         Ok(self.push(name.to_owned(), Op::Concat, inputs, channels))
     }
 
     /// Arguments `size, scale_factor, mode`; only whole factors and mode `nearest`.
     fn upsample(&mut self, name: &str, input: TensorId, args: &Args) -> Result<TensorId, Error> {
+        args.at_most(3)?;
+        if args.at(0).is_some() {
+            return Err(args.wrong(0, "size", "None"));
+        }
         let scale = args.positive(1, "scale_factor", 0)?;
         if args.values.get(2).and_then(Value::as_str).is_some_and(|mode| mode != "nearest") {
             return Err(args.wrong(2, "mode", "nearest"));
@@ -342,7 +372,14 @@ impl Expander<'_> {
             Some(Value::String(s)) if s == "nc" => self.definition.classes,
             _ => args.positive(0, "nc", 0)?,
         };
-        let levels = &self.definition.anchors;
+        args.at_most(2)?;
+        let literal = args.at(1).filter(|v| v.as_str() != Some("anchors")).map(anchor_levels);
+        let levels = match literal {
+            None => self.definition.anchors.clone(),
+            Some(levels) => {
+                levels.ok_or_else(|| args.wrong(1, "anchors", "the definition's, or lists of w, h, ..."))?
+            }
+        };
         if levels.len() != inputs.len() {
             return Err(args.wrong(1, "anchors", "one list per level that is read"));
         }
@@ -358,69 +395,25 @@ impl Expander<'_> {
     }
 }
 
+/// Padding that keeps the size at stride 1: half of the reach of the dilated kernel.
+fn same_padding(kernel: usize, dilation: usize) -> usize {
+    (dilation * (kernel - 1) + 1) / 2
+}
+
+/// What a line must fulfil whatever its arguments: modules without repetition have `number` 1, and only joining modules read several
+/// layers.
+fn check_line(index: usize, layer: &LayerDefinition) -> Result<(), Error> {
+    let wrong = |reason| Err(Error::LayerLine { layer: index, reason });
+    let joins = matches!(layer.module.as_str(), "Concat" | "Detect");
+    if (joins || layer.module == "Upsample") && layer.number != 1 {
+        return wrong("this module can't be repeated, number must be 1");
+    }
+    if MODULES.contains(&layer.module.as_str()) && !joins && layer.from.len() != 1 {
+        return wrong("this module reads one layer");
+    }
+    Ok(())
+}
+
 fn greatest_common_divisor(a: usize, b: usize) -> usize {
     if b == 0 { a } else { greatest_common_divisor(b, a % b) }
-}
-
-/// Positional arguments of a module, with defaults.
-struct Args<'a> {
-    layer: usize,
-    module: &'a str,
-    values: &'a [Value],
-}
-
-impl Args<'_> {
-    fn wrong(&self, position: usize, name: &'static str, expected: &'static str) -> Error {
-        Error::Argument { layer: self.layer, module: self.module.to_owned(), position, name, expected }
-    }
-
-    /// A value at `position`; `None` where it is absent or null.
-    fn at(&self, position: usize) -> Option<&Value> {
-        self.values.get(position).filter(|v| !v.is_null() && v.as_str() != Some("None"))
-    }
-
-    fn integer(&self, position: usize, name: &'static str, default: usize) -> Result<usize, Error> {
-        let Some(value) = self.at(position) else { return Ok(default) };
-        let number = value.as_u64().filter(|&n| n <= MAX_CHANNELS as u64);
-        number.map(|n| n as usize).ok_or_else(|| self.wrong(position, name, "a whole number from 0 to 65536"))
-    }
-
-    fn positive(&self, position: usize, name: &'static str, default: usize) -> Result<usize, Error> {
-        match self.integer(position, name, default)? {
-            0 => Err(self.wrong(position, name, "a positive whole number")),
-            n => Ok(n),
-        }
-    }
-
-    /// Python's booleans; yaml 1.2 reads `False` as text.
-    fn flag(&self, position: usize, name: &'static str, default: bool) -> Result<bool, Error> {
-        match self.at(position) {
-            None => Ok(default),
-            Some(Value::Bool(flag)) => Ok(*flag),
-            Some(Value::String(s)) if s == "True" => Ok(true),
-            Some(Value::String(s)) if s == "False" => Ok(false),
-            Some(_) => Err(self.wrong(position, name, "True or False")),
-        }
-    }
-
-    fn ratio(&self, position: usize, name: &'static str, default: f64) -> Result<f64, Error> {
-        let Some(value) = self.at(position) else { return Ok(default) };
-        let ratio = value.as_f64().filter(|r| *r > 0.0 && *r <= 8.0);
-        ratio.ok_or_else(|| self.wrong(position, name, "a ratio in (0, 8]"))
-    }
-
-    /// The window sizes of SPP.
-    fn kernels(&self, position: usize) -> Result<Vec<usize>, Error> {
-        let Some(value) = self.at(position) else { return Ok(vec![5, 9, 13]) };
-        let list =
-            value.as_sequence().map(|l| l.iter().map(|v| v.as_u64().filter(|k| k % 2 == 1 && *k < 256)));
-        let list = list.and_then(|l| l.map(|k| k.map(|k| k as usize)).collect::<Option<Vec<_>>>());
-        list.filter(|l| !l.is_empty()).ok_or_else(|| self.wrong(position, "k", "a list of odd window sizes"))
-    }
-
-    fn check_groups(&self, position: usize, conv: &Conv) -> Result<(), Error> {
-        let divides =
-            conv.in_channels.is_multiple_of(conv.groups) && conv.out_channels.is_multiple_of(conv.groups);
-        if divides { Ok(()) } else { Err(self.wrong(position, "g", "a divisor of both channel counts")) }
-    }
 }

@@ -47,7 +47,7 @@ impl Graph {
                 let Op::Conv(_) = self.nodes[source.0].op else {
                     return Err(Error::Fold { node: node.name.clone() });
                 };
-                if consumers[source.0].len() != 1 {
+                if consumers[source.0].len() != 1 || self.outputs.contains(&source) {
                     return Err(Error::Fold { node: node.name.clone() });
                 }
                 let target = moved[source.0];

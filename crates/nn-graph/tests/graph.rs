@@ -89,6 +89,28 @@ fn older_modules_expand() {
 }
 
 #[test]
+fn dilation_missing_activation_and_unscaled_width() {
+    let graph = small(
+        "  - [-1, 1, Conv, [8, 3, 1, null, 1, 2, False]]\n  - [-1, 1, Conv, [8, 3, 1, null, 1, False]]\n  - [-1, 1, DWConv, [8, 3, 1, 3]]\n\
+         \x20 - [-1, 1, Conv, [14]]",
+    )
+    .unwrap();
+    let names: Vec<&str> = graph.nodes().iter().map(|n| n.name.as_str()).collect();
+    assert!(
+        !names.contains(&"model.0.act") && !names.contains(&"model.1.act") && names.contains(&"model.2.act")
+    );
+    let conv = |name: &str| match &graph.nodes().iter().find(|n| n.name == name).unwrap().op {
+        Op::Conv(conv) => *conv,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((conv("model.0.conv").dilation, conv("model.0.conv").padding), ([2, 2], [2, 2]));
+    assert_eq!((conv("model.2.conv").dilation, conv("model.2.conv").padding), ([3, 3], [3, 3]));
+    // Two anchors and two classes make 14 outputs: a layer of that width is not rounded up.
+    assert_eq!(conv("model.3.conv").out_channels, 14);
+    assert_eq!(graph.infer_shapes(64, 96).unwrap().last(), Some(&[14, 64, 96]));
+}
+
+#[test]
 fn bad_definitions_name_the_layer() {
     let rows = [
         (
@@ -111,6 +133,15 @@ fn bad_definitions_name_the_layer() {
             "  - [-1, 1, Conv, [8]]\n  - [-1, 1, Conv, [8, 3, 2]]\n  - [[-1, 0], 1, Concat, [1]]",
             "inputs of different shapes",
         ),
+        ("two inputs", "  - [[-1, -1], 1, Conv, [8]]", "this module reads one layer"),
+        ("repeated concat", "  - [-1, 1, Conv, [8]]\n  - [[-1, 0], 2, Concat, [1]]", "number must be 1"),
+        (
+            "concat over rows",
+            "  - [-1, 1, Conv, [8]]\n  - [[-1, 0], 1, Concat, [2]]",
+            "argument 0 (dimension)",
+        ),
+        ("upsampled to a size", "  - [-1, 1, nn.Upsample, [64, None, nearest]]", "argument 0 (size)"),
+        ("too many arguments", "  - [-1, 1, SPPF, [8, 5, 3]]", "argument 2 (beyond the last)"),
         ("flag", "  - [-1, 1, C3, [8, maybe]]", "argument 1 (shortcut)"),
     ];
     let wrong: Vec<String> = rows

@@ -71,8 +71,8 @@ impl Method {
         }
     }
 
-    /// The range that the method chooses for a quantiser of `spec`; always within the values seen, and never empty unless they
-    /// all are zero.
+    /// The range that the method chooses for a quantiser of `spec`: no end is further from zero than the largest magnitude seen, and it
+    /// is not empty unless all values are zero.
     ///
     /// # Errors
     /// [`Error::NoValues`] and [`Error::NonFinite`] for statistics without finite values or with others,
@@ -131,11 +131,13 @@ fn percentile(statistics: &Statistics, percent: f64) -> f32 {
     edge_reaching(bins.into_iter(), count, statistics.histogram().width(), statistics.absolute_maximum())
 }
 
-/// Each end is moved inwards over at most half of the values to be cut; an end on its own side of zero stays there.
+/// Each end is moved inwards over half of the values to be cut, over all of them where the other sign does not occur; no end crosses
+/// zero.
 fn percentile_range(statistics: &Statistics, (low, high): (f32, f32), percent: f64) -> Range {
     let histogram = statistics.histogram();
     let (positive, negative) = (histogram.positive(), histogram.negative());
-    let cut = statistics.count() as f64 * (100.0 - percent) / 200.0;
+    let ends = if low >= 0.0 || high <= 0.0 { 1.0 } else { 2.0 };
+    let cut = statistics.count() as f64 * (100.0 - percent) / 100.0 / ends;
     let end = |side: &[u64], limit: f32| {
         let inside = side.iter().sum::<u64>() as f64 - cut;
         if inside <= 0.0 {
@@ -150,7 +152,8 @@ fn percentile_range(statistics: &Statistics, (low, high): (f32, f32), percent: f
 /// The threshold with the least divergence.
 ///
 /// Bins are joined in pairs first, so that between 1024 and 2048 are occupied, as in the published algorithm; its outcome depends on that
-/// number. Candidates are all numbers of bins from that of the levels on.
+/// number. Candidates are all numbers of bins from that of the levels on which keep [`ENTROPY_KEPT`] of the values: the divergence does
+/// not see how far an outlier is moved, so that without this bound data in a narrow band away from zero are clipped altogether.
 ///
 /// For the candidate of `i` bins, P is the histogram cut there with all that lies beyond added to its last bin; Q is the cut histogram
 /// without the rest, merged to `L` levels and spread again over the occupied bins of each. The first bin is replaced by the second,
@@ -164,16 +167,34 @@ fn entropy(statistics: &Statistics, spec: &QuantSpec) -> f32 {
     let mut bins: Vec<f64> =
         pairs.chunks_exact(2).take(occupied).map(|pair| (pair[0] + pair[1]) as f64).collect();
     bins[0] = bins.get(1).copied().unwrap_or(bins[0]);
-    let levels = (spec.q_max() as usize + 1).min(occupied);
+    let levels = entropy_levels(statistics, spec).min(occupied);
     let tails: Vec<f64> = tail_sums(&bins);
+    let total = tails[0];
+    let enough = |candidate: &usize| total - tails[*candidate] >= ENTROPY_KEPT * total;
     let mut best = (f64::INFINITY, occupied);
-    for candidate in levels..=occupied {
+    for candidate in (levels..=occupied).filter(enough) {
         let divergence = divergence(&bins[..candidate], tails[candidate], levels);
         if divergence < best.0 {
             best = (divergence, candidate);
         }
     }
     ((best.1 as f64 * width) as f32).min(limit)
+}
+
+/// Share of the values that the entropy method keeps inside, at least.
+const ENTROPY_KEPT: f64 = 0.99;
+
+/// Steps of the quantiser between zero and the largest magnitude: half of them if symmetric, else the share of that side in the range.
+fn entropy_levels(statistics: &Statistics, spec: &QuantSpec) -> usize {
+    let (low, high) = statistics.bounds().unwrap_or((0.0, 0.0));
+    let steps = f64::from(spec.q_max() - spec.q_min() + 1);
+    let range = f64::from(high.max(0.0)) - f64::from(low.min(0.0));
+    match spec.scheme() {
+        Scheme::Symmetric => spec.q_max() as usize + 1,
+        Scheme::Affine => {
+            (steps * f64::from(statistics.absolute_maximum()) / range).round().max(1.0) as usize
+        }
+    }
 }
 
 /// `tails[i]`: the sum of `bins[i..]`.
@@ -239,7 +260,7 @@ fn centres(histogram: &Histogram) -> Vec<(f64, f64)> {
     all
 }
 
-/// Number of candidates for a bound; the smallest is a tenth of the extreme.
+/// Candidates for a bound are multiples of this part of the extreme, from a tenth of the extreme on.
 const MSE_CANDIDATES: usize = 200;
 
 /// Candidates for a bound whose extreme is `extreme`, the widest first, so that ties keep more.

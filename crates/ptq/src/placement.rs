@@ -272,7 +272,9 @@ fn width_rule(
     } else if reads(&|op| matches!(op, Op::Conv(_))) {
         (Rule::ConvInput, Width::Bits8)
     } else if any(&|id| graph.outputs().contains(&id)) {
-        (Rule::DetectOutput, options.preactivation)
+        // Only a convolution can write 16 bits for itself; a concatenation would need branches of that width.
+        let plain = members.iter().all(|&id| matches!(graph.node(id).op, Op::Conv(_)));
+        (Rule::DetectOutput, if plain { options.preactivation } else { Width::Bits8 })
     } else if any(&|id| is_fused(graph, consumers, id)) {
         (Rule::PreActivation, options.preactivation)
     } else if wide && all_read_by_add() && !members.iter().any(|&id| graph.node(id).op == Op::Add) {
@@ -282,17 +284,27 @@ fn width_rule(
     }
 }
 
-/// Members that are computed rather than moved; if there is none (a re-scaled concatenation), the first.
+/// The members whose data make up the group's, each value counted once.
+///
+/// Those are the members that are computed rather than moved. A concatenation that also brings in branches of other groups counts
+/// whole instead of its branches in this group.
 fn sources(graph: &Graph, members: &[TensorId]) -> Vec<TensorId> {
-    let moved = |id: TensorId| {
-        let op = &graph.node(id).op;
-        moves_values(op) || *op == Op::Concat
-    };
-    let inside = |id: TensorId| members.contains(&id);
-    // A concatenation also brings in values of branches that are not members: then it is a source itself.
-    let complete = |id: TensorId| graph.node(id).inputs.iter().all(|&input| inside(input));
-    let computed: Vec<TensorId> = members.iter().copied().filter(|&id| !moved(id) || !complete(id)).collect();
-    if computed.is_empty() { members[..1].to_vec() } else { computed }
+    let inside = |id: &TensorId| members.contains(id);
+    let op = |id: TensorId| &graph.node(id).op;
+    let whole = |id: TensorId| *op(id) == Op::Concat && !graph.node(id).inputs.iter().all(inside);
+    let mut contained: Vec<TensorId> = Vec::new();
+    for &id in members.iter().rev() {
+        // From the last member to the first: what feeds a contained tensor by moving alone is contained too.
+        let passes_on =
+            whole(id) || (contained.contains(&id) && (moves_values(op(id)) || *op(id) == Op::Concat));
+        if passes_on {
+            contained.extend(graph.node(id).inputs.iter().filter(|id| inside(id)));
+        }
+    }
+    let computed = |id: TensorId| whole(id) || !(moves_values(op(id)) || *op(id) == Op::Concat);
+    let sources: Vec<TensorId> =
+        members.iter().copied().filter(|&id| computed(id) && !contained.contains(&id)).collect();
+    if sources.is_empty() { members[..1].to_vec() } else { sources }
 }
 
 /// Disjoint sets with path halving.

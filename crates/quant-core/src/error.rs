@@ -21,7 +21,7 @@ pub enum Error {
         high: f32,
     },
     /// A factor that can't be represented.
-    #[error("the factor {factor} is not positive, finite and below 2^31")]
+    #[error("the factor {factor} is not positive and finite, or too large for its form")]
     Factor {
         /// The factor.
         factor: f64,

@@ -515,6 +515,8 @@ fn plan(program: &Program) -> (Vec<usize>, Vec<Buffer>) {
             }
         };
         let mut done: Vec<usize> = step.inputs.iter().copied().filter(|&id| last_use[id] == index).collect();
+        // A step may read a tensor twice; its buffer becomes free once.
+        done.sort_unstable();
         done.dedup();
         free.extend(done.into_iter().map(|id| slots[id]));
     }

@@ -8,9 +8,11 @@
 use crate::{Constant, Description, Error, FileFault, Program};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
 use std::path::Path;
 
 /// The key of the container's metadata.
@@ -18,12 +20,12 @@ const KEY: &str = "quant-program";
 /// Version of the format that is written and read.
 const VERSION: u32 = 1;
 
-/// What the key holds.
+/// What the key holds. The body stays text, so that its checksum does not depend on how it would be written again.
 #[derive(Serialize, Deserialize)]
-struct Header<'a> {
+struct Header {
     /// See [`checksum`].
     sha256: String,
-    body: Body<'a>,
+    body: Box<RawValue>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -34,11 +36,6 @@ struct Body<'a> {
 }
 
 /// The version alone: what is read first, since the rest depends on it.
-#[derive(Deserialize)]
-struct Probe {
-    body: VersionOnly,
-}
-
 #[derive(Deserialize)]
 struct VersionOnly {
     version: u32,
@@ -55,7 +52,7 @@ impl Program {
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.tmp", std::process::id()));
         let temporary = path.with_file_name(name);
-        let written = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
+        let written = write_synced(&temporary, &bytes).and_then(|()| std::fs::rename(&temporary, path));
         written.map_err(|error| {
             // The first error is the one to report.
             let _ = std::fs::remove_file(&temporary);
@@ -90,7 +87,8 @@ impl Program {
             metadata: Cow::Borrowed(&self.metadata),
             program: Cow::Borrowed(self.description()),
         };
-        let header = Header { sha256: checksum(&body, &constants)?, body };
+        let body = serde_json::value::to_raw_value(&body)?;
+        let header = Header { sha256: checksum(body.get(), &constants), body };
         let metadata = HashMap::from([(KEY.to_owned(), serde_json::to_string(&header)?)]);
         let views = constants
             .iter()
@@ -109,11 +107,11 @@ impl Program {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, FileFault> {
         let (_, container) = SafeTensors::read_metadata(bytes)?;
         let text = container.metadata().as_ref().and_then(|m| m.get(KEY)).ok_or(FileFault::NotAProgram)?;
-        let found = serde_json::from_str::<Probe>(text)?.body.version;
+        let Header { sha256, body } = serde_json::from_str(text)?;
+        let found = serde_json::from_str::<VersionOnly>(body.get())?.version;
         if found != VERSION {
             return Err(FileFault::Version { found, supported: VERSION });
         }
-        let Header { sha256, body } = serde_json::from_str(text)?;
         let tensors = SafeTensors::deserialize(bytes)?;
         let mut constants: BTreeMap<String, Constant> = BTreeMap::new();
         for (name, view) in tensors.iter() {
@@ -121,14 +119,22 @@ impl Program {
             constants.insert(name.to_owned(), constant);
         }
         let encoded: Vec<Encoded<'_>> = constants.iter().map(|(name, c)| encode(name, c)).collect();
-        if checksum(&body, &encoded)? != sha256 {
+        if checksum(body.get(), &encoded) != sha256 {
             return Err(FileFault::Checksum);
         }
+        let body: Body<'_> = serde_json::from_str(body.get())?;
         let program = Program::new(body.program.into_owned(), constants);
         let mut program = program.map_err(|error| FileFault::Invalid(Box::new(error)))?;
         program.metadata = body.metadata.into_owned();
         Ok(program)
     }
+}
+
+/// Writes a file and waits until it is on the disk, so that the renaming that follows can't come before its content.
+fn write_synced(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = std::fs::File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 /// A constant as the container holds it: name, type, little-endian bytes.
@@ -152,19 +158,19 @@ fn decode(view: &TensorView<'_>) -> Option<Constant> {
     })
 }
 
-/// SHA-256, in hexadecimal, over: the body as compact JSON; then for each constant in order of names its name, its type's name and its
+/// SHA-256, in hexadecimal, over: the body's text as it stands in the header; then for each constant in order of names its name, its type's name and its
 /// bytes, little-endian. Every part is preceded by its length as a 64-bit little-endian integer.
-fn checksum(body: &Body<'_>, constants: &[Encoded<'_>]) -> Result<String, serde_json::Error> {
+fn checksum(body: &str, constants: &[Encoded<'_>]) -> String {
     let mut hash = Sha256::new();
     let mut part = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());
         hash.update(bytes);
     };
-    part(serde_json::to_string(body)?.as_bytes());
+    part(body.as_bytes());
     for (name, dtype, bytes) in constants {
         part(name.as_bytes());
         part(dtype.to_string().as_bytes());
         part(bytes);
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

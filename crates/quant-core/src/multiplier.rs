@@ -38,7 +38,8 @@ impl Multiplier {
     /// The representable factor nearest to `factor` (mantissa half to even). Factors below `2^-62` become zero.
     ///
     /// # Errors
-    /// [`Error::Factor`] if `factor` is not positive and finite, or needs a mantissa of more than 31 bits;
+    /// [`Error::Factor`] if `factor` is not positive and finite, or needs more bits before the point than the form has
+    /// (`2^bits` and above; `2^31` and above for a power of two);
     /// [`Error::Bits`] if the form's width is not in `[1, 31]`.
     pub fn from_real(factor: f64, form: ScaleForm) -> Result<Self, Error> {
         if !(factor > 0.0 && factor.is_finite()) {
@@ -93,7 +94,8 @@ impl Multiplier {
     }
 }
 
-/// Factors with one common shift, so that their products can be added before the one rounding.
+/// Factors with one common shift, so that their products can be added before the one rounding; mantissas of 24 bits whatever the
+/// [`ScaleForm`] of other steps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SharedMultipliers {
     /// Mantissas, each in `[0, 2^24]`.

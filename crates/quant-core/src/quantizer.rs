@@ -152,11 +152,11 @@ pub struct QuantParams {
 }
 
 impl QuantParams {
-    /// `clamp(round(x / scale) + zero_point, q_min, q_max)`; NaN becomes `zero_point`.
+    /// `clamp(round(x / scale) + zero_point, q_min, q_max)`; NaN becomes `q_min`.
     #[must_use]
     pub fn quantize(&self, x: f64, q_min: i32, q_max: i32, rounding: Rounding) -> i32 {
         let q = round(x / f64::from(self.scale), rounding) + f64::from(self.zero_point);
-        if q.is_nan() { self.zero_point } else { q.clamp(f64::from(q_min), f64::from(q_max)) as i32 }
+        if q.is_nan() { q_min } else { q.clamp(f64::from(q_min), f64::from(q_max)) as i32 }
     }
 
     /// `(q - zero_point) * scale`.

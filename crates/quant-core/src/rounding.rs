@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub enum Rounding {
     /// To nearest, halves to the even neighbour (IEEE 754's default; ONNX QuantizeLinear, TensorRT).
     HalfEven,
-    /// To nearest, halves away from zero (C's `round`; gemmlowp).
+    /// To nearest, halves away from zero (C's `round`).
     HalfAway,
     /// To nearest, halves towards plus infinity: `floor(x + 1/2)`, the cheapest in hardware (CMSIS-NN with single rounding).
     #[default]

@@ -202,6 +202,21 @@ proptest! {
     }
 
     #[test]
+    fn a_tensor_read_twice_is_kept_as_long_as_needed(channels in 1usize..4, seed: u64) {
+        let random = &mut Random(seed);
+        let mut b = Builder::new(channels);
+        let plain = Rounding::default();
+        let add = || StepOp::Add { multipliers: None, rounding: plain };
+        let x = b.step(add(), &[0, 0], channels, Format::F32);
+        let y = b.step(add(), &[x, 0], channels, Format::F32);
+        let j = b.step(StepOp::Concat { rescale: vec![None; 3], rounding: plain }, &[x, y, x], 3 * channels, Format::F32);
+        let s = b.step(add(), &[j, j], 3 * channels, Format::F32);
+        let t = b.step(add(), &[s, s], 3 * channels, Format::F32);
+        b.step(add(), &[s, t], 3 * channels, Format::F32);
+        assert_equal(&b.finish(), [4, 5], random);
+    }
+
+    #[test]
     fn float_operators(channels in 1usize..6, size in prop::array::uniform2(3usize..10), seed: u64) {
         let random = &mut Random(seed);
         let size = size.map(|side| 2 * side);

@@ -7,7 +7,7 @@ use examples::arguments::{ConcatArgument, parse_image_size};
 use examples::error::{Error, Result, exit};
 use examples::network::{checkpoint_graph, find_weights, is_saved_program, named_graph};
 use examples::output::print;
-use nn_graph::{Checkpoint, Graph, Params, formula_params};
+use nn_graph::{Checkpoint, Graph, ParamSpec, Params, Tensor};
 use ptq::{Placement, PlacementOptions};
 use quant_core::{Executor, Format, Program};
 use std::path::PathBuf;
@@ -83,7 +83,12 @@ fn from_checkpoint(path: PathBuf, model: Option<&str>) -> Result<Source> {
 
 fn from_model(name: &str) -> Result<Source> {
     let graph = named_graph(name)?;
-    let params = formula_params(&graph);
+    // Zeros: only shapes are shown.
+    let zeros = |spec: ParamSpec| {
+        let count = spec.shape.iter().product();
+        Some((spec.name, Tensor::new(spec.shape, vec![0.0; count])?))
+    };
+    let params = graph.parameters().into_iter().filter_map(zeros).collect();
     Ok(Source { path: PathBuf::from(name), stored: None, graph, params })
 }
 

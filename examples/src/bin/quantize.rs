@@ -193,7 +193,15 @@ fn parse_methods(names: &[String]) -> Result<Vec<Method>> {
             expected,
         })
     };
-    names.iter().map(parse).collect()
+    let mut methods = Vec::new();
+    for name in names {
+        let method = parse(name)?;
+        // Twice the same would be written to one file.
+        if !methods.contains(&method) {
+            methods.push(method);
+        }
+    }
+    Ok(methods)
 }
 
 fn inputs(arguments: &Arguments) -> Result<Inputs> {

@@ -86,7 +86,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         });
         print(serde_json::to_string_pretty(&report)?)
     } else {
-        print(&outcome.summary)?;
+        print(outcome.summary)?;
         print(format_args!(
             "{} images ({skipped} skipped), {} detections, {:.1} ms per image on one core",
             dataset.images.len() - skipped,

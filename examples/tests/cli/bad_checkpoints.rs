@@ -5,7 +5,7 @@ use crate::support::{ANNOTATIONS, IMAGES, MODEL, WEIGHTS, quantized, text, works
 use nn_graph::{Checkpoint, Params, Tensor, write_safetensors};
 use std::collections::BTreeMap;
 use std::io::{Cursor, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
@@ -152,11 +152,11 @@ fn definitions_that_cannot_be_used() {
 }
 
 /// The file with the lowest bit of one byte flipped.
-fn flip(source: &str, path: PathBuf, position: impl Fn(usize) -> usize) -> String {
+fn flip(source: &str, path: &Path, position: impl Fn(usize) -> usize) -> String {
     let mut bytes = std::fs::read(source).unwrap();
     let position = position(bytes.len());
     bytes[position] ^= 1;
-    write(&path, &bytes)
+    write(path, &bytes)
 }
 
 #[test]
@@ -164,9 +164,9 @@ fn damaged_saved_networks() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let saved = quantized().network("max");
-    let data = flip(&saved, at("data.safetensors"), |length| length - 100);
-    let header = flip(&saved, at("header.safetensors"), |_| 2000);
-    let length = flip(&saved, at("length.safetensors"), |_| 1);
+    let data = flip(&saved, &at("data.safetensors"), |length| length - 100);
+    let header = flip(&saved, &at("header.safetensors"), |_| 2000);
+    let length = flip(&saved, &at("length.safetensors"), |_| 1);
     let whole = std::fs::read(&saved).unwrap();
     let short = write(&at("short.safetensors"), &whole[..whole.len() - 64]);
     let rows = [

@@ -35,8 +35,9 @@ fn results_depend_neither_on_threads_nor_on_the_run() {
 #[test]
 fn summary_has_every_documented_field() {
     let summary = quantized().summary();
-    let top = ["best", "cpu_seconds", "peak_rss_bytes", "images", "images_skipped", "manifest"];
-    let manifest = ["tool", "version", "weights_sha256", "images_sha256", "calibration_sha256", "inputs"];
+    let top =
+        ["best", "cpu_seconds", "peak_rss_bytes", "phases", "images", "images_skipped", "rules", "inputs"];
+    let manifest = ["tool", "version", "weights_sha256", "images_sha256", "calibration_sha256", "threads"];
     let row = ["name", "precision", "ap", "ap50", "delta_ap", "ms_per_image", "model_bytes"];
     let mut absent = Vec::new();
     let mut check = |value: &Value, place: &str, keys: &[&str]| {

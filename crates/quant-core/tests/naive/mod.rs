@@ -7,15 +7,15 @@ use quant_core::{
 
 /// A tensor as whole numbers (integer formats) or single precision.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Data {
+pub(crate) enum Data {
     Float(Vec<f32>),
     Integer(Vec<i64>),
 }
 
 #[derive(Debug, Clone)]
-pub struct Tensor {
-    pub shape: [usize; 3],
-    pub data: Data,
+pub(crate) struct Tensor {
+    pub(crate) shape: [usize; 3],
+    pub(crate) data: Data,
 }
 
 impl Tensor {
@@ -63,7 +63,7 @@ fn indices([c, h, w]: [usize; 3]) -> impl Iterator<Item = [usize; 3]> {
 }
 
 /// All tensors of a run, by index.
-pub fn run(program: &Program, size: [usize; 2], image: &[f32]) -> Vec<Tensor> {
+pub(crate) fn run(program: &Program, size: [usize; 2], image: &[f32]) -> Vec<Tensor> {
     let shape = [program.tensors()[0].channels, size[0], size[1]];
     let empty = Tensor { shape: [0; 3], data: Data::Float(Vec::new()) };
     let mut tensors = vec![empty; program.tensors().len()];
