@@ -101,7 +101,10 @@ mod tests {
     #[test]
     #[should_panic(expected = "image 3")]
     fn a_panic_is_not_lost() {
-        let work = |(): &mut (), index: usize| Ok(assert_ne!(index, 3, "image 3"));
+        let work = |(): &mut (), index: usize| {
+            assert_ne!(index, 3, "image 3");
+            Ok(())
+        };
         let _ = for_each(2, 8, "test", || Ok(()), work);
     }
 }
