@@ -397,7 +397,7 @@ impl Expander<'_> {
 
 /// Padding that keeps the size at stride 1: half of the reach of the dilated kernel.
 fn same_padding(kernel: usize, dilation: usize) -> usize {
-    (dilation * (kernel - 1) + 1) / 2
+    (dilation * (kernel - 1)).div_ceil(2)
 }
 
 /// What a line must fulfil whatever its arguments: modules without repetition have `number` 1, and only joining modules read several

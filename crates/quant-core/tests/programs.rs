@@ -103,20 +103,20 @@ fn broken_rules_are_named() {
         ("has a missing output", |d, _| d.outputs = vec![7]),
         ("has wrong channels", |d, _| d.tensors[2].channels = 4),
         ("pools into another quantiser", |d, _| {
-            d.tensors[3].format = Format::I8(QuantParams { scale: 0.02, zero_point: 3 })
+            d.tensors[3].format = Format::I8(QuantParams { scale: 0.02, zero_point: 3 });
         }),
         ("quantises to floats", |d, _| d.tensors[1].format = Format::F32),
         ("has a scale of zero", |d, _| {
-            d.tensors[1].format = Format::I8(QuantParams { scale: 0.0, zero_point: 0 })
+            d.tensors[1].format = Format::I8(QuantParams { scale: 0.0, zero_point: 0 });
         }),
         ("has a zero point out of range", |d, _| {
-            d.tensors[1].format = Format::I8(QuantParams { scale: 1.0, zero_point: 300 })
+            d.tensors[1].format = Format::I8(QuantParams { scale: 1.0, zero_point: 300 });
         }),
         ("has a stride of zero", |d, _| d.steps[2].op = StepOp::MaxPool { kernel: 2, stride: 0, padding: 0 }),
         ("lacks weights", |_, c| drop(c.remove("w"))),
         ("has too few biases", |_, c| drop(c.insert("b".into(), Constant::I32(vec![0; 2])))),
         ("has a shift out of range", |_, c| {
-            drop(c.insert("m".into(), Constant::I32(vec![1, 63, 1, 1, 1, 1])))
+            drop(c.insert("m".into(), Constant::I32(vec![1, 63, 1, 1, 1, 1])));
         }),
     ];
     let missed: Vec<&str> = rows

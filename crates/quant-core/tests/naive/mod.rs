@@ -204,7 +204,7 @@ fn conv_f32(
     Tensor::of_floats(conv_shape(g, x), |c, y, i| {
         let mut sum = 0f32;
         each_product(g, x.shape, [c, y, i], |k, ic, iy, ix| {
-            sum = weight[k].mul_add(x.float(ic, iy, ix), sum)
+            sum = weight[k].mul_add(x.float(ic, iy, ix), sum);
         });
         sum + bias[c]
     })
@@ -222,7 +222,7 @@ fn conv_i8(program: &Program, step: &Step, x: &Tensor) -> Tensor {
     Tensor::of_integers(conv_shape(geometry, x), |c, y, i| {
         let mut sum = bias[c];
         each_product(geometry, x.shape, [c, y, i], |k, ic, iy, ix| {
-            sum += weight[k] * (i128::from(x.integer(ic, iy, ix)) - zero)
+            sum += weight[k] * (i128::from(x.integer(ic, iy, ix)) - zero);
         });
         let q = store(divide(sum * pairs[2 * c], pairs[2 * c + 1] as u32, *rounding), target);
         activation.map_or(q, |(f, argument)| activate(f, q, argument, output))
