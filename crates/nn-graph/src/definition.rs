@@ -76,7 +76,8 @@ impl Definition {
         }
         Ok(Self {
             name: name.to_owned(),
-            input_channels: optional(map, "ch", Value::as_u64, "a channel count")?.unwrap_or(3) as usize,
+            input_channels: optional(map, "ch", channel_count, "a channel count from 1 to 65536")?
+                .unwrap_or(3),
             classes: class_count(map)?,
             depth_multiple: multiple(map, "depth_multiple")?,
             width_multiple: multiple(map, "width_multiple")?,
@@ -143,6 +144,10 @@ fn multiple(map: &Mapping, key: &'static str) -> Result<f64, Error> {
     } else {
         Err(Error::Key { key, expected: "a positive number" })
     }
+}
+
+fn channel_count(value: &Value) -> Option<usize> {
+    value.as_u64().filter(|n| (1..=1 << 16).contains(n)).map(|n| n as usize)
 }
 
 fn class_count(map: &Mapping) -> Result<usize, Error> {

@@ -74,6 +74,14 @@ pub enum Error {
         /// Shape of its input.
         shape: [usize; 3],
     },
+    /// A tensor would have more than 2^40 values.
+    #[error("{node}: a tensor of shape {shape:?} (channels, height, width) is too large")]
+    TooManyValues {
+        /// The node.
+        node: String,
+        /// The shape.
+        shape: [usize; 3],
+    },
     /// Height or width of the image is not a positive multiple of the largest stride.
     #[error("image size {height}x{width} is not a positive multiple of the model's stride {stride}")]
     ImageSize {
@@ -83,6 +91,12 @@ pub enum Error {
         width: usize,
         /// The stride.
         stride: usize,
+    },
+    /// A level of the head has no whole stride.
+    #[error("{node}: this output is not a whole power-of-two fraction of the image's size")]
+    Stride {
+        /// The output.
+        node: String,
     },
     /// The checkpoint's anchors have another shape than the head.
     #[error("{name}.anchors has shape {found:?}, the head needs {expected:?} (levels, anchors, 2)")]
@@ -104,6 +118,24 @@ pub enum Error {
     Fold {
         /// The BatchNorm.
         node: String,
+    },
+    /// NaN or infinity after folding.
+    #[error(
+        "{name}: not finite after BatchNorm is folded in: a variance is negative, or a value is not finite or overflows"
+    )]
+    NotFinite {
+        /// The folded parameter.
+        name: String,
+    },
+    /// The model is too large.
+    #[error("layer {layer}: the model is too large: more than {limit} {what}")]
+    TooLarge {
+        /// Index of the layer, from 0.
+        layer: usize,
+        /// The limit.
+        limit: usize,
+        /// What there is too much of.
+        what: &'static str,
     },
     /// The checkpoint can't be read.
     #[error(transparent)]

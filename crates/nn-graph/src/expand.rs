@@ -14,6 +14,11 @@ use serde_yaml_ng::Value;
 const BATCH_NORM_EPSILON: f32 = 1e-3;
 /// Channel counts are rounded up to a multiple of this.
 const CHANNEL_MULTIPLE: usize = 8;
+/// No model has more operators.
+const MAX_NODES: usize = 1 << 14;
+/// Largest factor of one upsampling.
+const MAX_UPSAMPLE: usize = 64;
+
 /// Modules that [`Graph::from_definition`] understands.
 pub const MODULES: [&str; 10] =
     ["Bottleneck", "C3", "Concat", "Conv", "DWConv", "Detect", "Focus", "SPP", "SPPF", "Upsample"];
@@ -38,7 +43,11 @@ impl Graph {
         let mut expander =
             Expander { definition, activation, nodes: vec![input], layers: Vec::new(), head: None };
         for (index, layer) in definition.layers.iter().enumerate() {
+            if layer.module == "Detect" && index + 1 != definition.layers.len() {
+                return Err(Error::LayerLine { layer: index, reason: "Detect must be the last layer" });
+            }
             expander.layer(index, layer)?;
+            expander.check_size(index)?;
         }
         let outputs = expander.layers.last().map(|l| l.outputs.clone()).unwrap_or_default();
         let mut graph = Graph {
@@ -52,13 +61,19 @@ impl Graph {
         Ok(graph)
     }
 
-    /// Strides of the head's levels, read off the shapes of a test image.
+    /// Strides of the head's levels, read off the shapes of a test image: powers of two, as the side of the image is one.
     fn find_strides(&mut self) -> Result<(), Error> {
         const PROBE: usize = 1024;
         let Some(head) = &mut self.head else { return Ok(()) };
         head.strides = vec![1; self.outputs.len()];
         let shapes = self.infer_shapes(PROBE, PROBE)?;
-        let strides = self.outputs.iter().map(|id| PROBE / shapes[id.0][1].max(1)).collect();
+        let mut strides = Vec::new();
+        for id in &self.outputs {
+            let [_, height, width] = shapes[id.0];
+            let whole = height > 0 && height == width && PROBE.is_multiple_of(height);
+            let node = &self.nodes[id.0].name;
+            strides.push(whole.then(|| PROBE / height).ok_or_else(|| Error::Stride { node: node.clone() })?);
+        }
         if let Some(head) = &mut self.head {
             head.strides = strides;
         }
@@ -137,6 +152,9 @@ impl Expander<'_> {
             _ => 7,
         })?;
         let number = self.scaled_depth(layer.number);
+        if number > MAX_NODES {
+            return Err(Error::TooLarge { layer: args.layer, limit: MAX_NODES, what: "operators" });
+        }
         if layer.module == "C3" {
             return self.c3(name, input, out, number, args.flag(1, "shortcut", true)?, args);
         }
@@ -233,6 +251,19 @@ impl Expander<'_> {
             Err(args.wrong(0, "out channels", "wide enough for one hidden channel"))
         } else {
             Ok(hidden)
+        }
+    }
+
+    /// Keeps the sizes that a definition can reach within bounds: a short line may repeat modules and join layers with themselves.
+    fn check_size(&self, layer: usize) -> Result<(), Error> {
+        let limit = |limit, what| Error::TooLarge { layer, limit, what };
+        if self.nodes.len() > MAX_NODES {
+            return Err(limit(MAX_NODES, "operators"));
+        }
+        let added = self.nodes.iter().rev().take_while(|node| node.layer == Some(layer));
+        match added.map(|node| node.channels).max() {
+            Some(channels) if channels > MAX_CHANNELS => Err(limit(MAX_CHANNELS, "channels")),
+            _ => Ok(()),
         }
     }
 
@@ -359,6 +390,9 @@ impl Expander<'_> {
             return Err(args.wrong(0, "size", "None"));
         }
         let scale = args.positive(1, "scale_factor", 0)?;
+        if scale > MAX_UPSAMPLE {
+            return Err(args.wrong(1, "scale_factor", "at most 64"));
+        }
         if args.values.get(2).and_then(Value::as_str).is_some_and(|mode| mode != "nearest") {
             return Err(args.wrong(2, "mode", "nearest"));
         }

@@ -34,7 +34,8 @@ impl Graph {
     /// `w' = w g / sqrt(v + eps)`, `b' = (b - m) g / sqrt(v + eps) + beta`, computed in f64 and rounded once.
     ///
     /// # Errors
-    /// If `params` don't fit, or a BatchNorm does not directly follow a convolution that nothing else reads.
+    /// If `params` don't fit, a BatchNorm does not directly follow a convolution that nothing else reads, or a folded value is not
+    /// finite (a negative variance, or an overflow).
     pub fn fold_batch_norm(&self, params: &Params) -> Result<(Graph, Params), Error> {
         self.check_params(params)?;
         let consumers = self.consumers();
@@ -63,6 +64,9 @@ impl Graph {
             copy_params(&node.name, params, &mut folded);
             graph.nodes.push(copy);
             moved.push(TensorId(graph.nodes.len() - 1));
+        }
+        if let Some((name, _)) = folded.iter().find(|(_, t)| t.data().iter().any(|v| !v.is_finite())) {
+            return Err(Error::NotFinite { name: name.clone() });
         }
         graph.outputs = self.outputs.iter().map(|id| moved[id.0]).collect();
         for layer in &mut graph.layers {

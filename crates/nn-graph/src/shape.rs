@@ -5,6 +5,9 @@ use crate::{Conv, Graph, MaxPool, Node, Op, error::Error};
 /// `(channels, height, width)`.
 pub type Shape = [usize; 3];
 
+/// No tensor has more values.
+const MAX_VALUES: usize = 1 << 40;
+
 impl Graph {
     /// The largest stride of the head's levels: image sides must be multiples of it.
     #[must_use]
@@ -25,7 +28,12 @@ impl Graph {
         for node in &self.nodes {
             let inputs: Vec<Shape> = node.inputs.iter().map(|id| shapes[id.0]).collect();
             let [h, w] = output_size(node, &inputs, [height, width])?;
-            shapes.push([node.channels, h, w]);
+            let shape = [node.channels, h, w];
+            let count = shape.iter().try_fold(1usize, |n, &side| n.checked_mul(side));
+            if count.is_none_or(|count| count > MAX_VALUES) {
+                return Err(too_large(node, shape));
+            }
+            shapes.push(shape);
         }
         Ok(shapes)
     }
@@ -53,7 +61,11 @@ fn output_size(node: &Node, inputs: &[Shape], image: [usize; 2]) -> Result<[usiz
         Op::Input { .. } => Ok(image),
         Op::Conv(conv) => conv_size(conv, inputs[0]).ok_or_else(|| too_small(node, inputs[0])),
         Op::MaxPool(pool) => pool_size(pool, inputs[0]).ok_or_else(|| too_small(node, inputs[0])),
-        Op::Upsample { scale } => Ok(same().map(|side| side * scale)),
+        Op::Upsample { scale } => {
+            let [height, width] = same();
+            let grown = height.checked_mul(*scale).zip(width.checked_mul(*scale));
+            grown.map(|(h, w)| [h, w]).ok_or_else(|| too_large(node, inputs[0]))
+        }
         Op::SpaceToDepth if inputs[0][1] % 2 == 1 || inputs[0][2] % 2 == 1 => Err(too_small(node, inputs[0])),
         Op::SpaceToDepth => Ok(same().map(|side| side / 2)),
         Op::Add | Op::Concat => {
@@ -70,6 +82,10 @@ fn output_size(node: &Node, inputs: &[Shape], image: [usize; 2]) -> Result<[usiz
     }
 }
 
+fn too_large(node: &Node, shape: Shape) -> Error {
+    Error::TooManyValues { node: node.name.clone(), shape }
+}
+
 fn too_small(node: &Node, shape: Shape) -> Error {
     Error::TooSmall { node: node.name.clone(), shape }
 }
@@ -77,7 +93,8 @@ fn too_small(node: &Node, shape: Shape) -> Error {
 /// `floor((side + 2 padding - dilation (kernel - 1) - 1) / stride) + 1`.
 fn window_size(side: usize, kernel: usize, stride: usize, padding: usize, dilation: usize) -> Option<usize> {
     let reach = dilation.checked_mul(kernel.checked_sub(1)?)?.checked_add(1)?;
-    Some((side + 2 * padding).checked_sub(reach)? / stride + 1)
+    let padded = padding.checked_mul(2)?.checked_add(side)?;
+    Some(padded.checked_sub(reach)? / stride + 1)
 }
 
 fn conv_size(conv: &Conv, input: Shape) -> Option<[usize; 2]> {

@@ -142,6 +142,23 @@ fn bad_definitions_name_the_layer() {
         ),
         ("upsampled to a size", "  - [-1, 1, nn.Upsample, [64, None, nearest]]", "argument 0 (size)"),
         ("too many arguments", "  - [-1, 1, SPPF, [8, 5, 3]]", "argument 2 (beyond the last)"),
+        (
+            "detect twice",
+            "  - [-1, 1, Detect, [nc, anchors]]\n  - [-1, 1, Conv, [8]]",
+            "Detect must be the last layer",
+        ),
+        ("stride of three", "  - [-1, 1, Conv, [8, 3, 3]]", "not a whole power-of-two fraction"),
+        (
+            "output beyond input",
+            "  - [-1, 1, Conv, [8]]\n  - [-1, 1, nn.Upsample, [None, 2, nearest]]",
+            "not a whole power-of-two fraction",
+        ),
+        ("huge factor", "  - [-1, 1, nn.Upsample, [None, 100, nearest]]", "argument 1 (scale_factor)"),
+        (
+            "many repeats",
+            "  - [-1, 1000, Conv, [8]]\n  - [-1, 1000, C3, [8]]\n  - [-1, 1000, C3, [8]]",
+            "more than 16384 operators",
+        ),
         ("flag", "  - [-1, 1, C3, [8, maybe]]", "argument 1 (shortcut)"),
     ];
     let wrong: Vec<String> = rows
@@ -153,6 +170,12 @@ fn bad_definitions_name_the_layer() {
         })
         .collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
+    let doubled = "  - [-1, 1, Conv, [64]]\n".to_owned() + &"  - [[-1, -1], 1, Concat, [1]]\n".repeat(40);
+    assert!(matches!(small(&doubled), Err(Error::TooLarge { layer: 11, .. })));
+    let head = "anchors: [[1, 2]]\nbackbone: []\nhead: [[-1, 1, Detect, [nc, anchors]]]";
+    for ch in ["0", "18446744073709551615", "-1", "x"] {
+        assert!(Definition::from_yaml("bad", &format!("nc: 1\nch: {ch}\n{head}")).is_err(), "ch: {ch}");
+    }
     for text in ["nc: [", "backbone: 3", "{}", "nc: 0\nanchors: [[1, 2]]\nbackbone: []\nhead: []"] {
         assert!(Definition::from_yaml("bad", text).is_err(), "{text}");
     }
@@ -208,6 +231,21 @@ fn folding_is_the_affine_map_of_batch_norm() {
         let weight = get("model.0.conv.weight", 27 * channel + 5) * scale;
         assert!((f64::from(new["model.0.conv.weight"].data()[27 * channel + 5]) - weight).abs() < 1e-6);
         assert!((f64::from(new["model.0.conv.bias"].data()[channel]) - bias).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn parameters_that_fold_to_nan_are_refused() {
+    let graph = small("  - [-1, 1, Conv, [8, 3, 2]]").unwrap();
+    for (name, value) in
+        [("model.0.bn.running_var", -1.0), ("model.0.conv.weight", 3e38), ("model.0.bn.bias", f32::NAN)]
+    {
+        let mut params = formula_params(&graph);
+        params.get_mut(name).unwrap().data_mut()[0] = value;
+        if name.ends_with("conv.weight") {
+            params.get_mut("model.0.bn.weight").unwrap().data_mut()[0] = 3e38;
+        }
+        assert!(matches!(graph.fold_batch_norm(&params), Err(Error::NotFinite { .. })), "{name}");
     }
 }
 

@@ -78,10 +78,10 @@ impl Method {
     /// [`Error::NoValues`] and [`Error::NonFinite`] for statistics without finite values or with others,
     /// [`Error::Percent`] for a percentile outside of `(0, 100]`.
     pub fn range(&self, statistics: &Statistics, spec: &QuantSpec) -> Result<Range, Error> {
-        let (low, high) = statistics.bounds().ok_or(Error::NoValues)?;
         if statistics.non_finite() > 0 {
             return Err(Error::NonFinite { count: statistics.non_finite() });
         }
+        let (low, high) = statistics.bounds().ok_or(Error::NoValues)?;
         let bound = statistics.absolute_maximum();
         if bound == 0.0 {
             return Ok(Range { low: 0.0, high: 0.0 });

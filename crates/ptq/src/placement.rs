@@ -272,15 +272,26 @@ fn width_rule(
     } else if reads(&|op| matches!(op, Op::Conv(_))) {
         (Rule::ConvInput, Width::Bits8)
     } else if any(&|id| graph.outputs().contains(&id)) {
-        // Only a convolution can write 16 bits for itself; a concatenation would need branches of that width.
-        let plain = members.iter().all(|&id| matches!(graph.node(id).op, Op::Conv(_)));
+        // Nothing else reads it, so nothing needs it in 8 bits.
+        let plain = members
+            .iter()
+            .all(|&id| writes_16_bits(graph, consumers, id) && consumers[id.index()].is_empty());
         (Rule::DetectOutput, if plain { options.preactivation } else { Width::Bits8 })
     } else if any(&|id| is_fused(graph, consumers, id)) {
         (Rule::PreActivation, options.preactivation)
-    } else if wide && all_read_by_add() && !members.iter().any(|&id| graph.node(id).op == Op::Add) {
+    } else if wide && all_read_by_add() && members.iter().all(|&id| writes_16_bits(graph, consumers, id)) {
         (Rule::ResidualOperand, Width::Bits16)
     } else {
         (Rule::Other, Width::Bits8)
+    }
+}
+
+/// Whether the step that produces a tensor can write 16 bits whatever its inputs have: a convolution, alone or with its activation.
+fn writes_16_bits(graph: &Graph, consumers: &[Vec<TensorId>], id: TensorId) -> bool {
+    match graph.node(id).op {
+        Op::Conv(_) => true,
+        Op::Activation(_) => is_fused(graph, consumers, graph.node(id).inputs[0]),
+        _ => false,
     }
 }
 

@@ -102,6 +102,14 @@ pub enum Error {
         /// The offending shape.
         shape: [usize; 3],
     },
+    /// A run would take too much memory.
+    #[error("the feature maps need {bytes} bytes for this image size; the limit is {limit}")]
+    Memory {
+        /// Bytes needed.
+        bytes: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
     /// The input slice has the wrong length.
     #[error("the input has {found} values, the program needs {expected} (channels x height x width)")]
     InputLength {

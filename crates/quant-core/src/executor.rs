@@ -80,12 +80,21 @@ impl Buffer {
         }
     }
 
-    fn bytes(&self) -> usize {
+    fn element_bytes(&self) -> usize {
         match self {
-            Buffer::F32(v) => 4 * v.len(),
-            Buffer::I8(v) => v.len(),
-            Buffer::I16(v) => 2 * v.len(),
+            Buffer::F32(_) => 4,
+            Buffer::I8(_) => 1,
+            Buffer::I16(_) => 2,
         }
+    }
+
+    fn bytes(&self) -> usize {
+        let len = match self {
+            Buffer::F32(v) => v.len(),
+            Buffer::I8(v) => v.len(),
+            Buffer::I16(v) => v.len(),
+        };
+        len * self.element_bytes()
     }
 }
 
@@ -115,7 +124,8 @@ impl<'p> Executor<'p> {
     /// Prepares `program` for images of `height` x `width`, with the fastest instructions of this machine.
     ///
     /// # Errors
-    /// [`Error::Shape`] if a kernel does not fit or joined tensors differ in size.
+    /// [`Error::Shape`] if a kernel does not fit, joined tensors differ in size, or a tensor has more than 2^28 values;
+    /// [`Error::Memory`] if the feature maps need more than 8 GiB.
     pub fn new(program: &'p Program, height: usize, width: usize) -> Result<Self, Error> {
         Self::with_isa(program, height, width, Isa::detect())
     }
@@ -127,9 +137,7 @@ impl<'p> Executor<'p> {
     pub fn with_isa(program: &'p Program, height: usize, width: usize, isa: Isa) -> Result<Self, Error> {
         let shapes = infer_shapes(program, [height, width])?;
         let (slots, mut buffers) = plan(program);
-        for (tensor, shape) in shapes.iter().enumerate() {
-            buffers[slots[tensor]].grow(shape.iter().product());
-        }
+        allocate(&shapes, &slots, &mut buffers)?;
         let prepared = program.steps().iter().map(|step| prepare(program, step)).collect();
         Ok(Self { program, isa, shapes, prepared, slots, buffers })
     }
@@ -450,27 +458,39 @@ fn requantizers(program: &Program, step: &Step) -> Vec<Requantize> {
         .collect()
 }
 
+/// No tensor of a run has more values.
+const MAX_VALUES: usize = 1 << 28;
+/// No run takes more memory for its feature maps.
+const MAX_BUFFER_BYTES: usize = 1 << 33;
+
 fn infer_shapes(program: &Program, image: [usize; 2]) -> Result<Vec<[usize; 3]>, Error> {
-    const LIMIT: usize = 1 << 28;
     let mut shapes = vec![[0; 3]; program.tensors().len()];
     shapes[0] = [program.tensors()[0].channels, image[0], image[1]];
-    let error = |step: &str, rule, shape| Error::Shape { step: step.to_owned(), rule, shape };
+    check_count("image", shapes[0])?;
     for step in program.steps() {
         let first = shapes[step.inputs[0]];
         let size = output_size(&step.op, [first[1], first[2]]);
         let [height, width] =
-            size.ok_or_else(|| error(&step.name, "the window must fit its input", first))?;
+            size.ok_or_else(|| shape_error(&step.name, "the window must fit its input", first))?;
         if let Some(&other) = step.inputs.iter().find(|&&id| shapes[id][1..] != first[1..]) {
-            return Err(error(&step.name, "joined tensors must have one height and width", shapes[other]));
+            let rule = "joined tensors must have one height and width";
+            return Err(shape_error(&step.name, rule, shapes[other]));
         }
         let shape = [program.tensors()[step.output].channels, height, width];
-        let count = shape.iter().try_fold(1usize, |n, &side| n.checked_mul(side));
-        if count.is_none_or(|n| n == 0 || n > LIMIT) {
-            return Err(error(&step.name, "between 1 and 2^28 values", shape));
-        }
+        check_count(&step.name, shape)?;
         shapes[step.output] = shape;
     }
     Ok(shapes)
+}
+
+fn shape_error(step: &str, rule: &'static str, shape: [usize; 3]) -> Error {
+    Error::Shape { step: step.to_owned(), rule, shape }
+}
+
+fn check_count(step: &str, shape: [usize; 3]) -> Result<(), Error> {
+    let count = shape.iter().try_fold(1usize, |n, &side| n.checked_mul(side));
+    let fits = count.is_some_and(|n| (1..=MAX_VALUES).contains(&n));
+    if fits { Ok(()) } else { Err(shape_error(step, "between 1 and 2^28 values", shape)) }
 }
 
 fn output_size(op: &StepOp, size: [usize; 2]) -> Option<[usize; 2]> {
@@ -491,6 +511,20 @@ fn output_size(op: &StepOp, size: [usize; 2]) -> Option<[usize; 2]> {
         StepOp::SpaceToDepth => Some(size.map(|side| side / 2)),
         _ => Some(size),
     }
+}
+
+/// Makes every buffer as large as its largest tensor, unless all together would be too large.
+fn allocate(shapes: &[[usize; 3]], slots: &[usize], buffers: &mut [Buffer]) -> Result<(), Error> {
+    let mut lengths = vec![0usize; buffers.len()];
+    for (shape, &slot) in shapes.iter().zip(slots) {
+        lengths[slot] = lengths[slot].max(shape.iter().product());
+    }
+    let bytes: usize = buffers.iter().zip(&lengths).map(|(buffer, &len)| len * buffer.element_bytes()).sum();
+    if bytes > MAX_BUFFER_BYTES {
+        return Err(Error::Memory { bytes, limit: MAX_BUFFER_BYTES });
+    }
+    buffers.iter_mut().zip(lengths).for_each(|(buffer, len)| buffer.grow(len));
+    Ok(())
 }
 
 /// Gives every tensor a buffer of its type, using one again once its last reader has run.

@@ -35,11 +35,11 @@ impl Multiplier {
     /// The largest shift.
     pub const MAX_SHIFT: u8 = 62;
 
-    /// The representable factor nearest to `factor` (mantissa half to even). Factors below `2^-62` become zero.
+    /// The representable factor nearest to `factor` (mantissa half to even). Factors that round to less than `2^-62` become zero.
     ///
     /// # Errors
     /// [`Error::Factor`] if `factor` is not positive and finite, or needs more bits before the point than the form has
-    /// (`2^bits` and above; `2^31` and above for a power of two);
+    /// (`2^bits` and above; above `2^30` for a power of two);
     /// [`Error::Bits`] if the form's width is not in `[1, 31]`.
     pub fn from_real(factor: f64, form: ScaleForm) -> Result<Self, Error> {
         if !(factor > 0.0 && factor.is_finite()) {

@@ -82,8 +82,9 @@ impl ConvGeometry {
     #[must_use]
     pub fn output_size(&self, size: [usize; 2]) -> Option<[usize; 2]> {
         let side = |axis: usize| {
-            let reach = self.dilation[axis] * (self.kernel[axis] - 1) + 1;
-            Some((size[axis] + 2 * self.padding[axis]).checked_sub(reach)? / self.stride[axis] + 1)
+            let reach = self.kernel[axis].checked_sub(1)?.checked_mul(self.dilation[axis])?.checked_add(1)?;
+            let padded = self.padding[axis].checked_mul(2)?.checked_add(size[axis])?;
+            padded.checked_sub(reach)?.checked_div(self.stride[axis])?.checked_add(1)
         };
         Some([side(0)?, side(1)?])
     }

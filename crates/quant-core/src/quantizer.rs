@@ -34,7 +34,7 @@ pub struct QuantSpec {
 }
 
 impl QuantSpec {
-    /// A specification; `narrow` leaves out the lowest value, so that the range is symmetric (`-127..=127`).
+    /// A specification; `narrow` leaves out the lowest value of signed integers, so that their range is symmetric (`-127..=127`).
     ///
     /// # Errors
     /// [`Error::Bits`] unless `bits` is in `[2, 16]`.

@@ -187,7 +187,7 @@ fn check_numbers(step: &Step, inputs: &[(usize, Format)]) -> Result<(), Error> {
         StepOp::MaxPool { kernel, stride, padding } => {
             check(name, (1..=MAX_DIMENSION).contains(kernel), "a window of 1 to 65536", *kernel)?;
             check(name, (1..=MAX_DIMENSION).contains(stride), "a stride of 1 to 65536", *stride)?;
-            check(name, padding * 2 <= *kernel, "padding of at most half the window", *padding)
+            check(name, *padding <= kernel / 2, "padding of at most half the window", *padding)
         }
         StepOp::Upsample { scale } => check(name, (1..=64).contains(scale), "a factor of 1 to 64", *scale),
         StepOp::Add { multipliers: Some(shared), .. } => {

@@ -95,7 +95,7 @@ fn every_damaged_byte_and_every_truncation_is_noticed() {
 #[test]
 fn broken_rules_are_named() {
     type Change = fn(&mut Description, &mut BTreeMap<String, Constant>);
-    let rows: [(&str, Change); 14] = [
+    let rows: [(&str, Change); 15] = [
         ("reads a later tensor", |d, _| d.steps[1].inputs = vec![3]),
         ("writes a tensor twice", |d, _| d.steps[2].output = 2),
         ("reads beyond the tensors", |d, _| d.steps[1].inputs = vec![9]),
@@ -113,6 +113,9 @@ fn broken_rules_are_named() {
             d.tensors[1].format = Format::I8(QuantParams { scale: 1.0, zero_point: 300 });
         }),
         ("has a stride of zero", |d, _| d.steps[2].op = StepOp::MaxPool { kernel: 2, stride: 0, padding: 0 }),
+        ("pads beyond its window", |d, _| {
+            d.steps[2].op = StepOp::MaxPool { kernel: 1, stride: 1, padding: 1 << 63 };
+        }),
         ("lacks weights", |_, c| drop(c.remove("w"))),
         ("has too few biases", |_, c| drop(c.insert("b".into(), Constant::I32(vec![0; 2])))),
         ("has a shift out of range", |_, c| {
@@ -144,6 +147,9 @@ fn sizes_are_checked_when_an_executor_is_made_and_run() {
     let program = program();
     assert!(matches!(Executor::new(&program, 1, 5), Err(Error::Shape { .. })));
     assert!(matches!(Executor::new(&program, 0, 0), Err(Error::Shape { .. })));
+    for side in [1 << 15, 1 << 31, usize::MAX] {
+        assert!(matches!(Executor::new(&program, side, side), Err(Error::Shape { .. })), "{side}");
+    }
     let mut executor = Executor::new(&program, 4, 6).unwrap();
     assert!(matches!(executor.run(&[0.0; 47]), Err(Error::InputLength { found: 47, expected: 48 })));
     let nan = [f32::NAN; 48];

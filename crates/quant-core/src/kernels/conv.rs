@@ -266,12 +266,14 @@ fn copy_strided<T: Copy>(row: &[T], start: isize, stride: usize, padding: T, out
     let (outside, out) = out.split_at_mut(head);
     outside.fill(padding);
     let start = (start + (head * stride) as isize).max(0) as usize;
-    let inside = row.len().saturating_sub(start).div_ceil(stride).min(out.len());
+    // A piece may begin beyond the row's end, in the padding on the right.
+    let row = &row[start.min(row.len())..];
+    let inside = row.len().div_ceil(stride).min(out.len());
     let (out, outside) = out.split_at_mut(inside);
     outside.fill(padding);
     if stride == 1 {
-        out.copy_from_slice(&row[start..start + inside]);
+        out.copy_from_slice(&row[..inside]);
     } else {
-        out.iter_mut().zip(row[start.min(row.len())..].iter().step_by(stride)).for_each(|(o, &v)| *o = v);
+        out.iter_mut().zip(row.iter().step_by(stride)).for_each(|(o, &v)| *o = v);
     }
 }

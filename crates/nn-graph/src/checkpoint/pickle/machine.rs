@@ -15,7 +15,7 @@ const MAX_STACK: usize = 1 << 17;
 /// Most memo entries.
 const MAX_MEMO: usize = 1 << 19;
 /// Longest module or class name that STACK_GLOBAL takes, in bytes.
-const MAX_GLOBAL: usize = 1 << 10;
+const MAX_GLOBAL: usize = 1 << 7;
 /// The newest protocol.
 const MAX_PROTOCOL: u8 = 5;
 
