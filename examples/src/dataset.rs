@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::images::list_images;
 use coco_eval::{GroundTruth, InputPolicy};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// An image to evaluate.
@@ -39,6 +39,9 @@ impl Dataset {
             .iter()
             .filter_map(|image| Some((image.file_name.as_deref()?, image.id)))
             .collect();
+        if ids.len() < ground_truth.images().iter().filter(|image| image.file_name.is_some()).count() {
+            return Err(same_name(&ground_truth, annotations));
+        }
         let files = list_images(folder)?;
         let (mut images, mut missing) = (Vec::new(), Vec::new());
         for path in &files {
@@ -57,12 +60,16 @@ impl Dataset {
                 first: first.clone(),
             });
         }
+        let used: BTreeSet<i64> = images.iter().map(|image| image.id).collect();
+        if !ground_truth.image_ids().iter().any(|id| used.contains(id)) {
+            return Err(Error::NoObject { annotations: annotations.to_owned() });
+        }
         let not_in_folder = ids.len() - images.len();
         Ok(Self { images, not_annotated: missing.len(), not_in_folder, ground_truth })
     }
 
-    /// Category ids of the model's classes: by name where every class has a category of its name, else in ascending order of
-    /// ids where there are as many categories as classes (COCO's 80 classes and their ids up to 90).
+    /// Category ids of the model's classes: by name where every class has a category of its name; where none has, in ascending
+    /// order of ids, if there are as many categories as classes (COCO's 80 classes and their ids up to 90).
     ///
     /// # Errors
     /// [`Error::Classes`] where neither holds.
@@ -75,7 +82,8 @@ impl Dataset {
         if let Some(ids) = named {
             return Ok(ids);
         }
-        if categories.len() != class_names.len() {
+        let some_named = class_names.iter().any(|name| by_name.contains_key(name.as_str()));
+        if some_named || categories.len() != class_names.len() {
             return Err(Error::Classes {
                 classes: class_names.len(),
                 categories: categories.len(),
@@ -86,4 +94,12 @@ impl Dataset {
         ids.sort_unstable();
         Ok(ids)
     }
+}
+
+/// The error that names the first image name that occurs twice.
+fn same_name(ground_truth: &GroundTruth, annotations: &Path) -> Error {
+    let mut seen = BTreeSet::new();
+    let mut names = ground_truth.images().iter().filter_map(|image| image.file_name.as_deref());
+    let name = names.find(|name| !seen.insert(*name)).unwrap_or_default().to_owned();
+    Error::SameName { annotations: annotations.to_owned(), name }
 }

@@ -92,6 +92,40 @@ pub enum Error {
         /// Built-in names.
         known: String,
     },
+    /// Names of classes and head disagree.
+    #[error("{}: {names} class names for {classes} classes", path.display())]
+    ClassNames {
+        /// The saved network.
+        path: PathBuf,
+        /// Names.
+        names: usize,
+        /// Classes of the head.
+        classes: usize,
+    },
+    /// The outputs of a program are not those of its head.
+    #[error(
+        "the network's outputs have shapes {found:?}, its head needs {expected:?} (channels, height, width)"
+    )]
+    HeadShapes {
+        /// What the head needs.
+        expected: Vec<[usize; 3]>,
+        /// What there is.
+        found: Vec<[usize; 3]>,
+    },
+    /// Two images of one name.
+    #[error("{}: lists the image {name} more than once", annotations.display())]
+    SameName {
+        /// The annotations.
+        annotations: PathBuf,
+        /// The name.
+        name: String,
+    },
+    /// Nothing to find.
+    #[error("{}: has no object on any of the images, so there is nothing to measure", annotations.display())]
+    NoObject {
+        /// The annotations.
+        annotations: PathBuf,
+    },
     /// The model does not end in a detection head.
     #[error("{name}: the model has no detection head")]
     NoHead {

@@ -1,6 +1,7 @@
 //! Finding, decoding and preparing images.
 
 use crate::error::{Error, Result};
+use image::{DynamicImage, ImageDecoder};
 use std::path::{Path, PathBuf};
 use yolo_model::{ImageSize, LetterboxTransform, letterbox, to_planar_f32};
 
@@ -30,7 +31,7 @@ pub struct Picture {
     pub size: ImageSize,
 }
 
-/// Decodes an image.
+/// Decodes an image and turns it as its EXIF orientation says, as OpenCV does.
 ///
 /// # Errors
 /// Names the file.
@@ -38,7 +39,11 @@ pub fn decode(path: &Path) -> Result<Picture> {
     let bad = |source| Error::Image { path: path.to_owned(), source };
     let reader = image::ImageReader::open(path).map_err(Error::io(path))?;
     let reader = reader.with_guessed_format().map_err(Error::io(path))?;
-    let image = reader.decode().map_err(bad)?.into_rgb8();
+    let mut decoder = reader.into_decoder().map_err(bad)?;
+    let orientation = decoder.orientation().map_err(bad)?;
+    let mut image = DynamicImage::from_decoder(decoder).map_err(bad)?;
+    image.apply_orientation(orientation);
+    let image = image.into_rgb8();
     let size = ImageSize::new(image.height() as usize, image.width() as usize);
     Ok(Picture { pixels: image.into_raw(), size })
 }

@@ -141,12 +141,15 @@ impl Network {
         let program = Program::load(path)?;
         let head: Head = metadata(&program, path, "head")?;
         head.validate()?;
-        Ok(Self {
-            head,
-            class_names: metadata(&program, path, "class_names")?,
-            size: metadata(&program, path, "image_size")?,
-            program,
-        })
+        let class_names: Vec<String> = metadata(&program, path, "class_names")?;
+        if class_names.len() != head.class_count {
+            return Err(Error::ClassNames {
+                path: path.to_owned(),
+                names: class_names.len(),
+                classes: head.class_count,
+            });
+        }
+        Ok(Self { head, class_names, size: metadata(&program, path, "image_size")?, program })
     }
 
     /// Reads a saved network or, where the file is none, a checkpoint as a float network.
@@ -155,6 +158,10 @@ impl Network {
     /// As [`Network::load_program`] and [`Model::load`].
     pub fn load(path: &Path, model: Option<&str>, size: Option<ImageSize>, fusion: Fusion) -> Result<Self> {
         if is_saved_program(path)? {
+            if let Some(model) = model {
+                let expected = "a saved network describes its architecture itself";
+                return Err(Error::Argument { option: "--model", value: model.to_owned(), expected });
+            }
             let mut network = Self::load_program(path)?;
             network.size = size.unwrap_or(network.size);
             return Ok(network);
@@ -176,10 +183,16 @@ impl Network {
     /// Prepares the program for images of the network's size.
     ///
     /// # Errors
-    /// As [`Network::check_size`].
+    /// As [`Network::check_size`]; also if the program's outputs are not those of the head.
     pub fn executor(&self) -> Result<Executor<'_>> {
-        self.check_size()?;
-        Ok(Executor::new(&self.program, self.size.height, self.size.width)?)
+        let levels = self.head.level_sizes(self.size)?;
+        let executor = Executor::new(&self.program, self.size.height, self.size.width)?;
+        let values = self.head.values_per_anchor();
+        let expected =
+            levels.iter().zip(&self.head.anchors).map(|(s, a)| [a.len() * values, s.height, s.width]);
+        let found = self.program.outputs().iter().map(|&id| executor.shapes()[id]);
+        let (expected, found): (Vec<_>, Vec<_>) = (expected.collect(), found.collect());
+        if expected == found { Ok(executor) } else { Err(Error::HeadShapes { expected, found }) }
     }
 
     /// Boxes in network pixels from the outputs of `executor`, which has run this network.

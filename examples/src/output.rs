@@ -47,6 +47,19 @@ pub fn create_folder(path: &Path) -> Result<()> {
     std::fs::create_dir_all(path).map_err(Error::io(path))
 }
 
+/// Checks that files can be written into a folder that may not exist yet, before long work is done for them; leaves nothing behind.
+///
+/// # Errors
+/// Names the folder, or the file that stands in its way.
+pub fn check_writable(folder: &Path) -> Result<()> {
+    let here = Path::new(".");
+    let nearest = folder.ancestors().find(|path| path.exists()).unwrap_or(here);
+    let nearest = if nearest.as_os_str().is_empty() { here } else { nearest };
+    let probe = nearest.join(format!(".probe.{}.tmp", std::process::id()));
+    std::fs::write(&probe, []).map_err(Error::io(nearest))?;
+    std::fs::remove_file(&probe).map_err(Error::io(nearest))
+}
+
 /// SHA-256 of bytes, in hexadecimal.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> String {

@@ -8,7 +8,7 @@ use crate::workers;
 use coco_eval::{Detections, EvalParams, Evaluation, InputPolicy, Summary};
 use quant_core::Executor;
 use std::time::Instant;
-use yolo_model::{Detection, LetterboxTransform, NmsParams};
+use yolo_model::{Detection, LetterboxTransform, NmsParams, coco_box};
 
 /// What one network found.
 pub struct Outcome {
@@ -94,11 +94,10 @@ pub fn coco_row(
     image_id: i64,
     category_ids: &[i64],
 ) -> coco_eval::Detection {
-    let [x1, y1, x2, y2] = transform.to_source(detection.bbox);
     coco_eval::Detection {
         image_id,
-        category_id: category_ids.get(detection.class).copied().unwrap_or(-1),
-        bbox: [x1, y1, x2 - x1, y2 - y1].map(f64::from),
+        category_id: category_ids[detection.class],
+        bbox: coco_box(detection.bbox, transform),
         score: f64::from(detection.score),
     }
 }

@@ -58,11 +58,21 @@ pub struct CocoDetection {
     pub score: f64,
 }
 
+/// A box `[x1, y1, x2, y2]` in network pixels as COCO's `[x, y, width, height]` in pixels of the source image, clipped to it.
+///
+/// The corner is `centre - size / 2` with `centre = (x1 + x2) / 2`, in f32, as YOLOv5 writes it; that differs from `x1` by
+/// rounding only.
+#[must_use]
+pub fn coco_box(bbox: [f32; 4], transform: &LetterboxTransform) -> [f64; 4] {
+    let [x1, y1, x2, y2] = transform.to_source(bbox);
+    let [width, height] = [x2 - x1, y2 - y1];
+    let corner = [(x1 + x2) / 2.0 - width / 2.0, (y1 + y2) / 2.0 - height / 2.0];
+    [corner[0], corner[1], width, height].map(f64::from)
+}
+
 impl CocoDetection {
-    /// A detection in network pixels as a COCO result: mapped to the source image, clipped, category id looked up.
-    ///
-    /// The corner is `centre - size / 2` with `centre = (x1 + x2) / 2`, in f32, as YOLOv5 writes it; that differs from
-    /// `x1` by rounding only. Nothing is rounded to decimals.
+    /// A detection in network pixels as a COCO result: box by [`coco_box`], category id looked up. Nothing is rounded to
+    /// decimals.
     ///
     /// # Errors
     /// When the class is not one of the 80.
@@ -70,10 +80,7 @@ impl CocoDetection {
         let class = detection.class;
         let unknown = Error::UnknownClass { class, count: COCO_CATEGORY_IDS.len() };
         let category_id = coco_category_id(class).ok_or(unknown)?;
-        let [x1, y1, x2, y2] = transform.to_source(detection.bbox);
-        let [width, height] = [x2 - x1, y2 - y1];
-        let corner = [(x1 + x2) / 2.0 - width / 2.0, (y1 + y2) / 2.0 - height / 2.0];
-        let bbox = [corner[0], corner[1], width, height].map(f64::from);
+        let bbox = coco_box(detection.bbox, transform);
         Ok(Self { image_id, category_id, bbox, score: f64::from(detection.score) })
     }
 

@@ -19,7 +19,7 @@ mod resize;
 mod sigmoid;
 
 pub use candidates::candidates;
-pub use coco::{COCO_CATEGORY_IDS, COCO_NAMES, CocoDetection, coco_category_id};
+pub use coco::{COCO_CATEGORY_IDS, COCO_NAMES, CocoDetection, coco_box, coco_category_id};
 pub use decode::decode_all;
 pub use detection::{Detection, iou};
 pub use draw::{class_colour, draw_detections};

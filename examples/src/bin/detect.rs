@@ -14,6 +14,8 @@ use image::{ImageEncoder, codecs::png::PngEncoder};
 use ptq::Fusion;
 use quant_core::Executor;
 use serde_json::json;
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use yolo_model::{Detection, ImageSize, NmsParams, draw_detections};
@@ -62,26 +64,27 @@ fn run(arguments: &Arguments) -> Result<()> {
     let fusion = if arguments.dump_features { Fusion::EveryTensor } else { Fusion::Fused };
     let weights = find_weights(&arguments.weights);
     let network = Network::load(&weights, arguments.model.as_deref(), arguments.imgsz, fusion)?;
-    network.check_size()?;
     let folder = arguments.source.is_dir();
     let paths = if folder { list_images(&arguments.source)? } else { vec![arguments.source.clone()] };
     let nms = NmsParams { confidence: arguments.conf, iou: arguments.iou, ..NmsParams::default() };
-    let mut executor = Executor::new(&network.program, network.size.height, network.size.width)?;
+    let mut executor = network.executor()?;
+    let names = output_names(&paths);
+    check_targets(&paths, &names, &arguments.out)?;
     let (mut reports, mut read) = (Vec::new(), 0);
-    for path in &paths {
+    for (path, name) in paths.iter().zip(&names) {
         let Some(mut picture) = skip_bad(decode(path), arguments.skip_bad)? else { continue };
         read += 1;
         let (input, transform) = prepare(&picture, network.size)?;
         create_folder(&arguments.out)?;
         if arguments.dump_features {
-            dump(&network, &mut executor, &input, &arguments.out.join(stem(path)))?;
+            dump(&network, &mut executor, &input, &arguments.out.join(name))?;
         } else {
             executor.run(&input)?;
         }
         let mut detections = network.detections(&executor, &nms)?;
         detections.iter_mut().for_each(|d| d.bbox = transform.to_source(d.bbox));
         draw_detections(&mut picture.pixels, picture.size, &detections, &network.class_names)?;
-        write_png(&arguments.out.join(format!("{}.png", stem(path))), &picture)?;
+        write_png(&arguments.out.join(format!("{name}.png")), &picture)?;
         if arguments.json {
             reports.push(report(path, &detections, &network.class_names));
         } else {
@@ -97,8 +100,30 @@ fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn stem(path: &Path) -> String {
-    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+/// A name for the output of each image: its own without extension, or with it where two images would get the same.
+fn output_names(paths: &[PathBuf]) -> Vec<String> {
+    let text = |name: Option<&OsStr>| name.unwrap_or_default().to_string_lossy().into_owned();
+    let stems: Vec<String> = paths.iter().map(|path| text(path.file_stem())).collect();
+    let unique = |stem: &String| stems.iter().filter(|other| *other == stem).count() == 1;
+    let name =
+        |(stem, path): (&String, &PathBuf)| if unique(stem) { stem.clone() } else { text(path.file_name()) };
+    stems.iter().zip(paths).map(name).collect()
+}
+
+/// No drawing may replace an image that is read.
+fn check_targets(paths: &[PathBuf], names: &[String], out: &Path) -> Result<()> {
+    let real = |path: &Path| path.canonicalize().ok();
+    let sources: BTreeSet<PathBuf> = paths.iter().filter_map(|path| real(path)).collect();
+    let replaced =
+        |name: &&String| real(&out.join(format!("{name}.png"))).is_some_and(|path| sources.contains(&path));
+    match names.iter().find(replaced) {
+        Some(name) => Err(Error::Argument {
+            option: "--out",
+            value: out.join(name).with_extension("png").display().to_string(),
+            expected: "this source image would be replaced by a drawing; choose another folder",
+        }),
+        None => Ok(()),
+    }
 }
 
 fn class_name(names: &[String], class: usize) -> &str {

@@ -5,7 +5,7 @@
 use clap::Parser;
 use examples::arguments::{ConcatArgument, parse_image_size};
 use examples::error::{Error, Result, exit};
-use examples::network::{checkpoint_graph, find_weights, is_saved_program, named_graph};
+use examples::network::{Network, checkpoint_graph, find_weights, is_saved_program, named_graph};
 use examples::output::print;
 use nn_graph::{Checkpoint, Graph, ParamSpec, Params, Tensor};
 use ptq::{Placement, PlacementOptions};
@@ -24,9 +24,9 @@ struct Arguments {
     /// Architecture: a yaml file or a built-in name
     #[arg(long)]
     model: Option<String>,
-    /// Size of the image: SIDE or HEIGHTxWIDTH
-    #[arg(long, default_value = "640", value_parser = parse_image_size)]
-    imgsz: ImageSize,
+    /// Size of the image: SIDE or HEIGHTxWIDTH [default: the saved network's, else 640]
+    #[arg(long, value_parser = parse_image_size)]
+    imgsz: Option<ImageSize>,
     /// Show the graph with BatchNorm folded
     #[arg(long)]
     fold: bool,
@@ -45,14 +45,16 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<()> {
     let Source { path, stored, graph, params } = match arguments.weights.as_deref().map(find_weights) {
         Some(path) if is_saved_program(&path)? => {
-            return show_program(&Program::load(&path)?, arguments.imgsz);
+            let network = Network::load_program(&path)?;
+            return show_program(&network.program, arguments.imgsz.unwrap_or(network.size));
         }
         Some(path) => from_checkpoint(path, arguments.model.as_deref())?,
         None => from_model(arguments.model.as_deref().unwrap_or_default())?,
     };
+    let size = arguments.imgsz.unwrap_or(ImageSize::new(640, 640));
     let (folded, _) = graph.fold_batch_norm(&params).map_err(Error::model(&path))?;
     let shown = if arguments.fold { &folded } else { &graph };
-    let dump = shown.dump(arguments.imgsz.height, arguments.imgsz.width).map_err(Error::model(&path))?;
+    let dump = shown.dump(size.height, size.width).map_err(Error::model(&path))?;
     stored.map_or(Ok(()), print)?;
     print(dump.trim_end())?;
     if arguments.placement {

@@ -14,7 +14,9 @@ use examples::demo;
 use examples::error::{Error, Result, exit};
 use examples::images::list_images;
 use examples::network::{Model, Network, find_weights};
-use examples::output::{create_folder, note, print, sha256, sha256_file, sha256_files, write_atomic};
+use examples::output::{
+    check_writable, create_folder, note, print, sha256, sha256_file, sha256_files, write_atomic,
+};
 use examples::resources::{cpu_seconds, peak_rss_bytes};
 use examples::run::{Options, Outcome, evaluate};
 use examples::summary::{Clock, Inputs, Manifest, Run, SummaryFile};
@@ -142,9 +144,11 @@ fn run(arguments: &Arguments) -> Result<()> {
 
 fn load(arguments: &Arguments) -> Result<Job> {
     let methods = parse_methods(&arguments.methods)?;
+    check_writable(&arguments.out)?;
     let inputs = inputs(arguments)?;
     let model = Model::load(&inputs.weights, inputs.model.as_deref())?;
     model.graph.infer_shapes(inputs.size.height, inputs.size.width).map_err(Error::model(&inputs.weights))?;
+    check_float_layers(&model, arguments)?;
     let dataset = Dataset::open(&inputs.images, &inputs.annotations, arguments.skip_bad)?;
     let category_ids = dataset.category_ids(&model.class_names, &inputs.annotations)?;
     let mut calibration_images = list_images(&inputs.calibration)?;
@@ -178,6 +182,20 @@ fn summary(
         rules: job.placements[0].rule_counts().into_iter().map(rule).collect(),
         inputs: job.inputs,
         manifest,
+    }
+}
+
+/// Every `--float-layers` has to mean something.
+fn check_float_layers(model: &Model, arguments: &Arguments) -> Result<()> {
+    let convolutions = || model.graph.nodes().iter().filter(|n| matches!(n.op, nn_graph::Op::Conv(_)));
+    let unused = |prefix: &&String| !convolutions().any(|n| n.name.starts_with(prefix.as_str()));
+    match arguments.float_layers.iter().find(unused) {
+        Some(prefix) => Err(Error::Argument {
+            option: "--float-layers",
+            value: prefix.clone(),
+            expected: "no convolution's name starts with it; `inspect` lists the names",
+        }),
+        None => Ok(()),
     }
 }
 

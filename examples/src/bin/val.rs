@@ -7,11 +7,11 @@ use examples::arguments::{given_or_asset, parse_image_size, parse_unit, thread_c
 use examples::dataset::Dataset;
 use examples::error::{Error, Result, exit};
 use examples::network::{Network, find_weights};
-use examples::output::{print, write_atomic};
+use examples::output::{check_writable, print, write_atomic};
 use examples::run::{Options, evaluate};
 use ptq::Fusion;
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use yolo_model::{ImageSize, NmsParams};
 
@@ -62,6 +62,9 @@ fn run(arguments: &Arguments) -> Result<()> {
     let path = find_weights(&arguments.weights);
     let network = Network::load(&path, arguments.model.as_deref(), arguments.imgsz, Fusion::Fused)?;
     network.check_size()?;
+    if let Some(folder) = arguments.save_json.as_deref().and_then(Path::parent) {
+        check_writable(folder)?;
+    }
     let images = given_or_asset(arguments.images.clone(), "--images", "coco/val206")?;
     let annotations =
         given_or_asset(arguments.annotations.clone(), "--annotations", "coco/instances_val206.json")?;
