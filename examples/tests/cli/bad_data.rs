@@ -202,3 +202,80 @@ fn places_that_cannot_be_written() {
         assert_eq!(std::fs::read(&taken).unwrap(), b"a file", "{program}");
     }
 }
+
+#[test]
+fn options_without_effect_and_annotations_without_use_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, change: fn(&mut Value)| {
+        let mut annotations = read_json(&workspace().join(ANNOTATIONS));
+        change(&mut annotations);
+        let path = folder.path().join(name);
+        std::fs::write(&path, annotations.to_string()).unwrap();
+        text(&path).to_owned()
+    };
+    let empty = write("empty.json", |a| a["annotations"] = json!([]));
+    let twice = write("twice.json", |a| a["images"][1]["file_name"] = a["images"][0]["file_name"].clone());
+    let partly = write("partly.json", |a| a["categories"][0]["name"] = json!("1"));
+    let weights = quantized().network("max");
+    let val = |annotations| ["--weights", &weights, "--images", IMAGES, "--annotations", annotations];
+    let rows = [
+        Row::new(
+            "no layer of that name",
+            "quantize",
+            &["--float-layers", "nonsense"],
+            &["--float-layers nonsense"],
+        ),
+        Row::new("no object", "quantize", &["--annotations", &empty], &["nothing to measure"]),
+        Row::new("no object", "val", &val(&empty), &["nothing to measure"]),
+        Row::new("two images of one name", "val", &val(&twice), &["images-00.png more than once"]),
+        Row::new("some names match", "quantize", &["--annotations", &partly], &["their names don't match"]),
+        Row::new(
+            "a saved network with --model",
+            "val",
+            &[&val(ANNOTATIONS)[..], &["--model", MODEL]].concat(),
+            &["--model"],
+        ),
+    ];
+    check(&rows, folder.path());
+}
+
+#[test]
+fn outputs_are_checked_before_the_work_and_sources_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "mine").unwrap();
+    for program in [
+        &["quantize", "--out"][..],
+        &[
+            "val",
+            "--weights",
+            WEIGHTS,
+            "--model",
+            MODEL,
+            "--images",
+            IMAGES,
+            "--annotations",
+            ANNOTATIONS,
+            "--save-json",
+        ],
+    ] {
+        let below = file.join("below/x.json");
+        let ended = crate::support::run(program[0], &[&program[1..], &[text(&below)]].concat());
+        assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+        assert_eq!(ended.stderr.lines().count(), 1, "nothing was begun: {}", ended.stderr);
+    }
+    let source = folder.path().join("a.png");
+    std::fs::copy(workspace().join(IMAGES).join("images-00.png"), &source).unwrap();
+    let before = std::fs::read(&source).unwrap();
+    let weights = quantized().network("max");
+    let arguments = ["--weights", &weights, "--source", text(folder.path()), "--out", text(folder.path())];
+    let ended = crate::support::run("detect", &arguments);
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    assert!(std::fs::read(&source).unwrap() == before, "the source image was replaced");
+    std::fs::copy(&source, folder.path().join("a.PNG")).unwrap();
+    let out = folder.path().join("out");
+    succeed("detect", &["--weights", &weights, "--source", text(folder.path()), "--out", text(&out)]);
+    let mut names: Vec<_> = std::fs::read_dir(&out).unwrap().map(|e| e.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["a.PNG.png", "a.png.png"]);
+}
