@@ -1,11 +1,12 @@
 //! Arguments that several programs share.
 
 use crate::error::{Error, Result};
+use crate::run::Options;
 use ptq::{ConcatPolicy, Width};
 use quant_core::Scheme;
 use std::path::PathBuf;
 use std::str::FromStr;
-use yolo_model::ImageSize;
+use yolo_model::{ImageSize, NmsParams};
 
 /// `640` or `HxW`.
 ///
@@ -28,6 +29,49 @@ pub fn parse_image_size(text: &str) -> std::result::Result<ImageSize, String> {
 pub fn parse_unit(text: &str) -> std::result::Result<f32, String> {
     let value = f32::from_str(text).ok().filter(|v| (0.0..=1.0).contains(v));
     value.ok_or_else(|| "expected a number from 0 to 1".to_owned())
+}
+
+/// What to evaluate on, and how.
+#[derive(Debug, clap::Args)]
+pub struct EvaluationArguments {
+    /// Folder of the images to evaluate on [default: $YOLO_ASSETS/coco/val206]
+    #[arg(long)]
+    pub images: Option<PathBuf>,
+    /// Their annotations, COCO json [default: $YOLO_ASSETS/coco/instances_val206.json]
+    #[arg(long)]
+    pub annotations: Option<PathBuf>,
+    /// Detections need a score above this
+    #[arg(long, default_value = "0.001", value_parser = parse_unit)]
+    pub conf: f32,
+    /// Of two boxes of a class that overlap more than this, the better stays
+    #[arg(long, default_value = "0.6", value_parser = parse_unit)]
+    pub iou: f32,
+    /// Threads, of one core each; 0 for all cores
+    #[arg(long, default_value_t = 0)]
+    pub threads: usize,
+    /// Go on without images that can't be read or are not annotated, and count them
+    #[arg(long)]
+    pub skip_bad: bool,
+}
+
+impl EvaluationArguments {
+    /// Folder of images and annotations, given or among the assets.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] where neither is there.
+    pub fn paths(&self) -> Result<(PathBuf, PathBuf)> {
+        let images = given_or_asset(self.images.clone(), "--images", "coco/val206")?;
+        let annotations =
+            given_or_asset(self.annotations.clone(), "--annotations", "coco/instances_val206.json")?;
+        Ok((images, annotations))
+    }
+
+    /// How images are treated.
+    #[must_use]
+    pub fn options(&self) -> Options {
+        let nms = NmsParams { confidence: self.conf, iou: self.iou, ..NmsParams::default() };
+        Options { nms, threads: thread_count(self.threads), skip_bad: self.skip_bad }
+    }
 }
 
 /// Scheme of the activations' quantisers.

@@ -11,6 +11,7 @@ mod statistics;
 pub use calibrate::{Collection, QuantConfig, WeightMethod};
 pub use error::Error;
 pub use lower::{Fusion, lower_float, lower_integer};
-pub use method::{Method, Range, weight_bound};
+pub(crate) use method::weight_bound;
+pub use method::{Method, Range};
 pub use placement::{ConcatPolicy, Group, Placement, PlacementOptions, Rule, Width};
 pub use statistics::{BINS, Histogram, Statistics};

@@ -305,7 +305,7 @@ fn mse_affine(statistics: &Statistics, (min, max): (f32, f32), spec: &QuantSpec)
 ///
 /// # Errors
 /// [`Error::NonFinite`] if a weight is not finite.
-pub fn weight_bound(weights: &[f32], spec: &QuantSpec, search: bool) -> Result<f32, Error> {
+pub(crate) fn weight_bound(weights: &[f32], spec: &QuantSpec, search: bool) -> Result<f32, Error> {
     let non_finite = weights.iter().filter(|w| !w.is_finite()).count();
     if non_finite > 0 {
         return Err(Error::NonFinite { count: non_finite as u64 });

@@ -5,8 +5,8 @@
 use clap::Parser;
 use coco_eval::Summary;
 use examples::arguments::{
-    ConcatArgument, PreactivationArgument, SchemeArgument, asset, given_or_asset, parse_image_size,
-    parse_unit, thread_count,
+    ConcatArgument, EvaluationArguments, PreactivationArgument, SchemeArgument, asset, given_or_asset,
+    parse_image_size,
 };
 use examples::calibration::{Calibration, calibrate};
 use examples::dataset::Dataset;
@@ -18,7 +18,7 @@ use examples::output::{
     check_writable, create_folder, note, print, sha256, sha256_file, sha256_files, write_atomic,
 };
 use examples::resources::{cpu_seconds, peak_rss_bytes};
-use examples::run::{Options, Outcome, evaluate};
+use examples::run::{Outcome, evaluate};
 use examples::summary::{Clock, Inputs, Manifest, Run, SummaryFile};
 use ptq::{
     Fusion, Method, Placement, PlacementOptions, QuantConfig, WeightMethod, Width, lower_float, lower_integer,
@@ -26,7 +26,7 @@ use ptq::{
 use quant_core::Scheme;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use yolo_model::{ImageSize, NmsParams};
+use yolo_model::ImageSize;
 
 /// Quantise a detector and measure what it costs.
 ///
@@ -40,12 +40,8 @@ struct Arguments {
     /// Architecture: a yaml file or a built-in name; not needed for checkpoints that describe theirs
     #[arg(long)]
     model: Option<String>,
-    /// Folder of the images to evaluate on [default: $YOLO_ASSETS/coco/val206]
-    #[arg(long)]
-    images: Option<PathBuf>,
-    /// Their annotations, COCO json [default: $YOLO_ASSETS/coco/instances_val206.json]
-    #[arg(long)]
-    annotations: Option<PathBuf>,
+    #[command(flatten)]
+    evaluation: EvaluationArguments,
     /// Folder of the images to calibrate on [default: $YOLO_ASSETS/coco/train128]
     #[arg(long)]
     calibration: Option<PathBuf>,
@@ -55,18 +51,9 @@ struct Arguments {
     /// Calibrate on at most this many images, the first by name
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     num_calib: Option<u32>,
-    /// Detections need a score above this
-    #[arg(long, default_value = "0.001", value_parser = parse_unit)]
-    conf: f32,
-    /// Of two boxes of a class that overlap more than this, the better stays
-    #[arg(long, default_value = "0.6", value_parser = parse_unit)]
-    iou: f32,
     /// Size of the network's input: SIDE or HEIGHTxWIDTH [default: 640; the demonstration's own]
     #[arg(long, value_parser = parse_image_size)]
     imgsz: Option<ImageSize>,
-    /// Threads, of one core each; 0 for all cores
-    #[arg(long, default_value_t = 0)]
-    threads: usize,
     /// Scheme of 8-bit activations, for percentile, entropy and mse (max is symmetric, minmax affine)
     #[arg(long, value_enum, default_value = "affine")]
     scheme: SchemeArgument,
@@ -82,9 +69,6 @@ struct Arguments {
     /// Leave convolutions whose name starts with this in f32; may be repeated
     #[arg(long)]
     float_layers: Vec<String>,
-    /// Go on without images that can't be read or are not annotated, and count them
-    #[arg(long)]
-    skip_bad: bool,
     /// Folder for summary.json and the networks
     #[arg(long, default_value = "out/quantize")]
     out: PathBuf,
@@ -123,15 +107,20 @@ fn run(arguments: &Arguments) -> Result<()> {
     clock.phase("load");
     let size = job.inputs.size;
     let references: Vec<&Placement> = job.placements.iter().collect();
-    let calibration =
-        calibrate(&job.model, &references, &job.calibration_images, size, job.threads, arguments.skip_bad)?;
+    let calibration = calibrate(
+        &job.model,
+        &references,
+        &job.calibration_images,
+        size,
+        job.threads,
+        arguments.evaluation.skip_bad,
+    )?;
     clock.phase("calibrate");
     let candidates = candidates(&job, arguments, &calibration)?;
     clock.phase("quantise");
-    let nms = NmsParams { confidence: arguments.conf, iou: arguments.iou, ..NmsParams::default() };
-    let options = Options { nms, threads: job.threads, skip_bad: arguments.skip_bad };
     let networks: Vec<&Network> = candidates.iter().map(|c| &c.network).collect();
-    let (outcomes, skipped) = evaluate(&networks, &job.dataset, &job.category_ids, &options)?;
+    let (outcomes, skipped) =
+        evaluate(&networks, &job.dataset, &job.category_ids, &arguments.evaluation.options())?;
     clock.phase("evaluate");
     let manifest = manifest(&job, arguments)?;
     let runs = write_networks(&arguments.out, &candidates, &outcomes)?;
@@ -149,12 +138,12 @@ fn load(arguments: &Arguments) -> Result<Job> {
     let model = Model::load(&inputs.weights, inputs.model.as_deref())?;
     model.graph.infer_shapes(inputs.size.height, inputs.size.width).map_err(Error::model(&inputs.weights))?;
     check_float_layers(&model, arguments)?;
-    let dataset = Dataset::open(&inputs.images, &inputs.annotations, arguments.skip_bad)?;
+    let dataset = Dataset::open(&inputs.images, &inputs.annotations, arguments.evaluation.skip_bad)?;
     let category_ids = dataset.category_ids(&model.class_names, &inputs.annotations)?;
     let mut calibration_images = list_images(&inputs.calibration)?;
     calibration_images.truncate(arguments.num_calib.map_or(usize::MAX, |n| n as usize));
     let placements = placements(&model, arguments);
-    let threads = thread_count(arguments.threads);
+    let threads = arguments.evaluation.options().threads;
     Ok(Job { inputs, methods, model, dataset, category_ids, calibration_images, placements, threads })
 }
 
@@ -229,22 +218,23 @@ fn inputs(arguments: &Arguments) -> Result<Inputs> {
         return Ok(Inputs {
             weights: folder.join("model.safetensors"),
             model: arguments.model.clone().or_else(|| Some(folder.join("model.yaml").display().to_string())),
-            images: arguments.images.clone().unwrap_or_else(|| folder.join("images")),
-            annotations: arguments.annotations.clone().unwrap_or_else(|| folder.join("annotations.json")),
+            images: arguments.evaluation.images.clone().unwrap_or_else(|| folder.join("images")),
+            annotations: arguments
+                .evaluation
+                .annotations
+                .clone()
+                .unwrap_or_else(|| folder.join("annotations.json")),
             calibration: arguments.calibration.clone().unwrap_or_else(|| folder.join("calibration")),
             size: arguments.imgsz.unwrap_or(demo::SIZE),
             demonstration: true,
         });
     };
+    let (images, annotations) = arguments.evaluation.paths()?;
     Ok(Inputs {
         weights,
         model: arguments.model.clone(),
-        images: given_or_asset(arguments.images.clone(), "--images", "coco/val206")?,
-        annotations: given_or_asset(
-            arguments.annotations.clone(),
-            "--annotations",
-            "coco/instances_val206.json",
-        )?,
+        images,
+        annotations,
         calibration: given_or_asset(arguments.calibration.clone(), "--calibration", "coco/train128")?,
         size: arguments.imgsz.unwrap_or(ImageSize::new(640, 640)),
         demonstration: false,
@@ -377,8 +367,8 @@ fn manifest(job: &Job, arguments: &Arguments) -> Result<Manifest> {
         calibration_sha256: sha256_files(job.calibration_images.iter().map(PathBuf::as_path))?,
         preprocessing: "letterbox, grey 114; RGB; divided by 255",
         methods: job.methods.clone(),
-        conf: arguments.conf,
-        iou: arguments.iou,
+        conf: arguments.evaluation.conf,
+        iou: arguments.evaluation.iou,
         threads: job.threads,
         instruction_set: quant_core::Isa::detect().name(),
         concat: arguments.concat.into(),
