@@ -216,7 +216,11 @@ fn tie(
             join(Rule::PassThroughTie, node.inputs[0], id, sets);
         }
         if node.op == Op::Add && options.tie_add {
-            node.inputs.iter().for_each(|&input| join(Rule::AddTie, input, id, sets));
+            for &input in &node.inputs {
+                if !is_image(graph, sets, input) {
+                    join(Rule::AddTie, input, id, sets);
+                }
+            }
         }
     }
     for id in graph.tensors().filter(|&id| graph.node(id).op == Op::Concat) {
@@ -226,12 +230,18 @@ fn tie(
                 ConcatPolicy::TieExclusive => only_reader(graph, consumers, sets, input, id),
                 ConcatPolicy::Rescale => false,
             };
-            if tied {
+            if tied && !is_image(graph, sets, input) {
                 join(Rule::ConcatTie, input, id, sets);
             }
         }
     }
     ties
+}
+
+/// Whether a tensor holds pixels, so that its quantiser is fixed: other values must not be forced into it.
+fn is_image(graph: &Graph, sets: &mut UnionFind, id: TensorId) -> bool {
+    let image = graph.tensors().find(|&id| matches!(graph.node(id).op, Op::Input { .. }));
+    image.is_some_and(|image| sets.find(image.index()) == sets.find(id.index()))
 }
 
 /// Whether `concat` is the only operator that computes with `input` or with a tensor tied to it.

@@ -210,3 +210,28 @@ fn missing_and_unusable_statistics_name_the_tensor() {
     assert!(matches!(config.formats["input"], Format::I8(p) if p.zero_point == -128));
     assert!(lower_integer(&graph, &params, &config).is_err(), "a NaN bias can't be quantised");
 }
+
+#[test]
+fn the_image_is_never_tied_to_computed_tensors() {
+    let rest = "head:\n  - [-1, 1, Conv, [8, 3, 2]]\n  - [[-1], 1, Detect, [nc, anchors]]\n";
+    let start = "nc: 1\nanchors: [[8, 8]]\nwidth_multiple: 1.0\nbackbone:\n";
+    let joined =
+        "  - [[-1, -1], 1, Concat, [1]]\n  - [-1, 1, Conv, [8, 3, 1]]\n  - [[0, 1], 1, Concat, [1]]\n";
+    for backbone in [joined, "  - [-1, 1, Focus, [8, 3]]\n"] {
+        let text = format!("{start}{backbone}{rest}");
+        let graph = Graph::from_definition(&Definition::from_yaml("small", &text).unwrap()).unwrap();
+        let (graph, _) = graph.fold_batch_norm(&formula_params(&graph)).unwrap();
+        for concat in [ConcatPolicy::Tie, ConcatPolicy::TieExclusive] {
+            let placement =
+                Placement::new(&graph, PlacementOptions { tie_add: true, ..options(Width::Bits16, concat) });
+            let image = graph.tensors().next().unwrap();
+            for &id in &placement.group(image).members {
+                assert!(
+                    matches!(graph.node(id).op, Op::Input { .. } | Op::SpaceToDepth),
+                    "{}",
+                    graph.node(id).name
+                );
+            }
+        }
+    }
+}
