@@ -8,7 +8,7 @@ use crate::workers;
 use coco_eval::{Detections, EvalParams, Evaluation, InputPolicy, Summary};
 use quant_core::Executor;
 use std::time::Instant;
-use yolo_model::{Detection, LetterboxTransform, NmsParams, coco_box};
+use yolo_model::{Detection, ImageSize, LetterboxTransform, NmsParams, coco_box};
 
 /// What one network found.
 pub struct Outcome {
@@ -35,7 +35,8 @@ pub struct Options {
 /// What a network found on one image, and how long its forward pass took in milliseconds.
 type Found = (Vec<coco_eval::Detection>, f64);
 
-/// Runs all `networks` on every image of `dataset` (each is decoded once per size) and evaluates each.
+/// Runs all `networks` on every image of `dataset` (each is decoded once, and prepared once for networks of one
+/// size that follow each other) and evaluates each.
 ///
 /// # Errors
 /// An image that can't be read (unless skipped), and all errors of running and evaluating.
@@ -52,9 +53,17 @@ pub fn evaluate(
         let Some(picture) = workers::skip_bad(decode(&image.path), options.skip_bad)? else {
             return Ok(None);
         };
-        let pairs = networks.iter().zip(executors);
-        let found = pairs.map(|(n, e)| run_on(n, e, &picture, image.id, category_ids, &options.nms));
-        found.collect::<Result<Vec<_>>>().map(Some)
+        let mut prepared: Option<Input> = None;
+        let mut found = Vec::with_capacity(networks.len());
+        for (network, executor) in networks.iter().zip(executors) {
+            let input = match prepared.take() {
+                Some(input) if input.transform.target == network.size => input,
+                _ => Input::new(&picture, network.size)?,
+            };
+            found.push(run_on(network, executor, &input, image.id, category_ids, &options.nms)?);
+            prepared = Some(input);
+        }
+        Ok(Some(found))
     };
     let (found, _) = workers::for_each(options.threads, images.len(), "evaluating", state, work)?;
     let skipped = found.iter().filter(|f| f.is_none()).count();
@@ -69,20 +78,32 @@ pub fn evaluate(
     Ok((outcomes.collect::<Result<_>>()?, skipped))
 }
 
+/// A picture as networks of one size read it.
+struct Input {
+    values: Vec<f32>,
+    transform: LetterboxTransform,
+}
+
+impl Input {
+    fn new(picture: &Picture, size: ImageSize) -> Result<Self> {
+        let (values, transform) = prepare(picture, size)?;
+        Ok(Self { values, transform })
+    }
+}
+
 fn run_on(
     network: &Network,
     executor: &mut Executor<'_>,
-    picture: &Picture,
+    input: &Input,
     image_id: i64,
     category_ids: &[i64],
     nms: &NmsParams,
 ) -> Result<Found> {
-    let (input, transform) = prepare(picture, network.size)?;
     let start = Instant::now();
-    executor.run(&input)?;
+    executor.run(&input.values)?;
     let milliseconds = start.elapsed().as_secs_f64() * 1e3;
     let detections = network.detections(executor, nms)?;
-    let rows = detections.iter().map(|d| coco_row(d, &transform, image_id, category_ids)).collect();
+    let rows = detections.iter().map(|d| coco_row(d, &input.transform, image_id, category_ids)).collect();
     Ok((rows, milliseconds))
 }
 

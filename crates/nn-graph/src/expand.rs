@@ -172,10 +172,7 @@ impl Expander<'_> {
                 "SPP" => self.spp(&path, x, out, &args.kernels(1)?),
                 "SPPF" => self.sppf(&path, x, out, args.positive(1, "k", 5)?),
                 "Focus" => self.focus(&path, x, out, args)?,
-                _ => {
-                    let module = layer.module.clone();
-                    return Err(Error::UnknownModule { layer: args.layer, module, known: &MODULES });
-                }
+                _ => return Err(unknown_module(args.layer, &layer.module)),
             };
         }
         Ok(x)
@@ -223,13 +220,6 @@ impl Expander<'_> {
 
     /// The first argument times `width_multiple`, raised to a multiple of 8.
     fn scaled_channels(&self, args: &Args) -> Result<usize, Error> {
-        if !MODULES.contains(&args.module) {
-            return Err(Error::UnknownModule {
-                layer: args.layer,
-                module: args.module.to_owned(),
-                known: &MODULES,
-            });
-        }
         let base = args.positive(0, "out channels", 0)?;
         // A layer as wide as the head's outputs keeps its width.
         let definition = self.definition;
@@ -434,15 +424,22 @@ fn same_padding(kernel: usize, dilation: usize) -> usize {
     (dilation * (kernel - 1)).div_ceil(2)
 }
 
-/// What a line must fulfil whatever its arguments: modules without repetition have `number` 1, and only joining modules read several
+fn unknown_module(layer: usize, module: &str) -> Error {
+    Error::UnknownModule { layer, module: module.to_owned(), known: &MODULES }
+}
+
+/// What a line must fulfil whatever its arguments: the module is known, modules without repetition have `number` 1, and only joining modules read several
 /// layers.
 fn check_line(index: usize, layer: &LayerDefinition) -> Result<(), Error> {
+    if !MODULES.contains(&layer.module.as_str()) {
+        return Err(unknown_module(index, &layer.module));
+    }
     let wrong = |reason| Err(Error::LayerLine { layer: index, reason });
     let joins = matches!(layer.module.as_str(), "Concat" | "Detect");
     if (joins || layer.module == "Upsample") && layer.number != 1 {
         return wrong("this module can't be repeated, number must be 1");
     }
-    if MODULES.contains(&layer.module.as_str()) && !joins && layer.from.len() != 1 {
+    if !joins && layer.from.len() != 1 {
         return wrong("this module reads one layer");
     }
     Ok(())

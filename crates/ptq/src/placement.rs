@@ -240,8 +240,8 @@ fn tie(
 
 /// Whether a tensor holds pixels, so that its quantiser is fixed: other values must not be forced into it.
 fn is_image(graph: &Graph, sets: &mut UnionFind, id: TensorId) -> bool {
-    let image = graph.tensors().find(|&id| matches!(graph.node(id).op, Op::Input { .. }));
-    image.is_some_and(|image| sets.find(image.index()) == sets.find(id.index()))
+    // A graph's first node is its input.
+    graph.tensors().next().is_some_and(|image| sets.find(image.index()) == sets.find(id.index()))
 }
 
 /// Whether `concat` is the only operator that computes with `input` or with a tensor tied to it.
@@ -253,12 +253,14 @@ fn only_reader(
     concat: TensorId,
 ) -> bool {
     let root = sets.find(input.index());
-    let concat_root = sets.find(concat.index());
+    if root == sets.find(concat.index()) {
+        // A set that the concatenation has joined already may be read as the concatenation itself is.
+        return true;
+    }
     graph.tensors().filter(|id| sets.find(id.index()) == root).all(|member| {
         let readers = consumers[member.index()].iter();
         let foreign = |r: &&TensorId| **r != concat && !moves_values(&graph.node(**r).op);
-        // A set that the concatenation has joined already may be read as the concatenation itself is.
-        root == concat_root || (readers.filter(foreign).count() == 0 && !graph.outputs().contains(&member))
+        readers.filter(foreign).count() == 0 && !graph.outputs().contains(&member)
     })
 }
 
