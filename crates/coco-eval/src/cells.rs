@@ -1,14 +1,14 @@
-//! Which rows are evaluated, and where: the occupied (category, image) cells, in evaluation order.
+//! Which rows are evaluated, and where: by group (a category, or the pool of all), and in it by image.
 
 use crate::detections::Detections;
 use crate::error::Error;
 use crate::ground_truth::GroundTruth;
 use crate::params::{EvalParams, Pooling};
+use crate::positions::Positions;
 
-/// A row of a table and the cell it belongs to, by position in the [`Universe`].
-#[derive(Clone, Copy)]
+/// A row of a table and the image it lies on, by position in the [`Universe`].
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Placed {
-    category: u32,
     pub(crate) image: u32,
     pub(crate) row: u32,
 }
@@ -17,7 +17,11 @@ pub(crate) struct Placed {
 /// `unknown-dropped`).
 pub(crate) struct Universe {
     pooling: Pooling,
+    /// The images that are evaluated.
     images: Positions,
+    pub(crate) image_ids: Vec<i64>,
+    /// All that the parameters select, when only a part of them is evaluated.
+    selected: Option<Positions>,
     categories: Positions,
     category_ids: Vec<i64>,
 }
@@ -37,9 +41,31 @@ impl Universe {
         Self {
             pooling: params.pooling,
             images: Positions::of(&mut image_ids),
+            image_ids,
+            selected: None,
             categories: Positions::of(&mut category_ids),
             category_ids,
         }
+    }
+
+    /// Evaluates some of the selected images only.
+    ///
+    /// # Errors
+    ///
+    /// An image that is not selected.
+    pub(crate) fn part(mut self, image_ids: &[i64]) -> Result<Self, Error> {
+        if let Some(&image_id) = image_ids.iter().find(|&&id| self.images.find(id).is_none()) {
+            return Err(Error::ImageNotSelected { image_id });
+        }
+        self.image_ids = image_ids.to_vec();
+        self.image_ids.sort_unstable();
+        let part = Positions::of(&mut self.image_ids);
+        self.selected = Some(std::mem::replace(&mut self.images, part));
+        Ok(self)
+    }
+
+    fn selects(&self, image_id: i64) -> bool {
+        self.selected.as_ref().unwrap_or(&self.images).find(image_id).is_some()
     }
 
     /// Number of groups evaluated on their own: categories, or 1 for a pool.
@@ -58,25 +84,48 @@ impl Universe {
         }
     }
 
-    fn place(&self, image_id: i64, category_id: i64, row: u32) -> Option<Placed> {
-        let image = self.images.find(image_id)?;
-        Some(Placed { image, category: self.categories.find(category_id)?, row })
+    /// The parameters with the subsets filled in.
+    pub(crate) fn full_params(&self, params: &EvalParams) -> EvalParams {
+        EvalParams {
+            image_ids: Some(self.image_ids.clone()),
+            category_ids: Some(self.category_ids.clone()),
+            ..params.clone()
+        }
     }
 
-    /// Cells of the detections, in the order they came.
-    pub(crate) fn place_detections(&self, detections: &Detections) -> Cells {
-        let ids = detections.image_ids().iter().zip(detections.category_ids());
-        let placed =
-            (0u32..).zip(ids).filter_map(|(row, (&image, &category))| self.place(image, category, row));
-        Cells::new(placed.collect(), self)
+    /// The detections by group, in a group (by category if pooled, then) in the order they came.
+    ///
+    /// # Errors
+    ///
+    /// A detection on an image that the ground truth does not list, selected or not (quirk
+    /// `unknown-image-refused`).
+    pub(crate) fn place_detections(
+        &self,
+        ground_truth: &GroundTruth,
+        detections: &Detections,
+    ) -> Result<Groups, Error> {
+        check_images(ground_truth, detections)?;
+        let ids = || (0u32..).zip(detections.image_ids().iter().zip(detections.category_ids()));
+        Ok(self.group(|| {
+            let mut last = None;
+            ids().filter_map(move |(row, (&image_id, &category_id))| {
+                // detections mostly come image by image, so that one lookup serves many
+                let image = match last {
+                    Some((id, image)) if id == image_id => image,
+                    _ => last.insert((image_id, self.images.find(image_id))).1,
+                };
+                Some((self.categories.find(category_id)?, Placed { image: image?, row }))
+            })
+        }))
     }
 
-    /// Cells of the ground truths, in file order.
+    /// The ground truths by group, in a group by image, in an image (by category if pooled, then) in file
+    /// order (quirk `pool-order`).
     ///
     /// A row with a stand-in is selected by its own image and category and then evaluated where the
     /// stand-in lies; pycocotools collects rows image by image, so that order decides among stand-ins
     /// from several images.
-    pub(crate) fn place_ground_truth(&self, ground_truth: &GroundTruth) -> Cells {
+    pub(crate) fn place_ground_truth(&self, ground_truth: &GroundTruth) -> Groups {
         let (image_ids, category_ids) = (ground_truth.image_ids(), ground_truth.category_ids());
         let mut rows: Vec<u32> = (0..ground_truth.len() as u32).collect();
         if !ground_truth.duplicate_ids().is_empty() {
@@ -85,71 +134,43 @@ impl Universe {
         let selected = |&row: &u32| {
             let (image, category) = (image_ids[row as usize], category_ids[row as usize]);
             let category_counts = self.pooling == Pooling::PerCategory;
-            self.images.find(image).is_some()
-                && (!category_counts || self.categories.find(category).is_some())
+            self.selects(image) && (!category_counts || self.categories.find(category).is_some())
         };
-        let place = |row| {
+        rows.retain(selected);
+        let place = |&row: &u32| {
             let row = ground_truth.stand_in(row);
-            self.place(image_ids[row as usize], category_ids[row as usize], row)
+            let image = self.images.find(image_ids[row as usize])?;
+            Some((self.categories.find(category_ids[row as usize])?, Placed { image, row }))
         };
-        Cells::new(rows.into_iter().filter(selected).filter_map(place).collect(), self)
+        let mut groups = self.group(|| rows.iter().filter_map(place));
+        groups.sort_by_image();
+        groups
     }
-}
 
-/// Placed rows by group, in a group by image, in an image (by category if pooled, then) in the order they
-/// came (quirk `pool-order`).
-pub(crate) struct Cells {
-    placed: Vec<Placed>,
-    starts: Vec<usize>,
-}
-
-impl Cells {
-    fn new(mut placed: Vec<Placed>, universe: &Universe) -> Self {
-        if universe.pooling == Pooling::ClassAgnostic {
-            placed.sort_by_key(|cell| (cell.image, cell.category));
-            let starts = vec![0, placed.len()];
-            return Self { placed, starts };
+    /// A counting sort by category, which keeps the order of a category's rows. `rows` is asked twice for
+    /// the same categories and rows.
+    fn group<Rows: Iterator<Item = (u32, Placed)>>(&self, rows: impl Fn() -> Rows) -> Groups {
+        let categories = self.category_ids.len();
+        let mut starts = vec![0; categories + 1];
+        rows().for_each(|(category, _)| starts[category as usize + 1] += 1);
+        for category in 0..categories {
+            starts[category + 1] += starts[category];
         }
-        placed.sort_by_key(|cell| (cell.category, cell.image));
-        let start = |group| placed.partition_point(|cell| (cell.category as usize) < group);
-        let starts = (0..=universe.groups()).map(start).collect();
-        Self { placed, starts }
-    }
-
-    /// Rows of one group, images ascending.
-    pub(crate) fn group(&self, group: usize) -> &[Placed] {
-        &self.placed[self.starts[group]..self.starts[group + 1]]
-    }
-}
-
-/// From an id to its position in a list of unique ids.
-struct Positions {
-    /// (id, position) by id.
-    sorted: Vec<(i64, u32)>,
-}
-
-impl Positions {
-    /// Removes later repeats from `ids` and indexes the rest.
-    fn of(ids: &mut Vec<i64>) -> Self {
-        let mut sorted: Vec<(i64, u32)> = ids.iter().copied().zip(0..).collect();
-        sorted.sort_unstable();
-        sorted.dedup_by_key(|pair| pair.0);
-        sorted.sort_unstable_by_key(|pair| pair.1);
-        *ids = sorted.iter().map(|pair| pair.0).collect();
-        let mut sorted: Vec<(i64, u32)> = ids.iter().copied().zip(0..).collect();
-        sorted.sort_unstable();
-        Self { sorted }
-    }
-
-    fn find(&self, id: i64) -> Option<u32> {
-        let at = self.sorted.binary_search_by_key(&id, |pair| pair.0).ok()?;
-        Some(self.sorted[at].1)
+        let mut next = starts.clone();
+        let mut placed = vec![Placed::default(); starts[categories]];
+        for (category, row) in rows() {
+            let at = &mut next[category as usize];
+            placed[*at] = row;
+            *at += 1;
+        }
+        if self.pooling == Pooling::ClassAgnostic {
+            starts = vec![0, placed.len()];
+        }
+        Groups { placed, starts }
     }
 }
 
-/// Refuses detections on images that the ground truth does not list, selected or not (quirk
-/// `unknown-image-refused`).
-pub(crate) fn check_images(ground_truth: &GroundTruth, detections: &Detections) -> Result<(), Error> {
+fn check_images(ground_truth: &GroundTruth, detections: &Detections) -> Result<(), Error> {
     let images = ground_truth.images();
     let mut known = None;
     for (index, &image_id) in detections.image_ids().iter().enumerate() {
@@ -162,4 +183,23 @@ pub(crate) fn check_images(ground_truth: &GroundTruth, detections: &Detections) 
         known = Some(image_id);
     }
     Ok(())
+}
+
+/// Placed rows, group after group.
+pub(crate) struct Groups {
+    placed: Vec<Placed>,
+    starts: Vec<usize>,
+}
+
+impl Groups {
+    fn sort_by_image(&mut self) {
+        for group in self.starts.windows(2) {
+            self.placed[group[0]..group[1]].sort_by_key(|row| row.image);
+        }
+    }
+
+    /// Rows of one group.
+    pub(crate) fn group(&self, group: usize) -> &[Placed] {
+        &self.placed[self.starts[group]..self.starts[group + 1]]
+    }
 }

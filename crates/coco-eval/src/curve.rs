@@ -12,8 +12,13 @@
 //! 3. One exception: the recall threshold 0 is reached at rank 0 whatever stands there, so its score is
 //!    that of the top detection even if that is a false positive or ignored (quirk `recall-zero-at-top`).
 
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+
 /// What a detection is at one IoU threshold and area range.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "u8", try_from = "u8")]
 pub enum Outcome {
     /// Matched to a ground truth that counts.
     TruePositive,
@@ -21,6 +26,29 @@ pub enum Outcome {
     FalsePositive,
     /// Matched to an ignored ground truth, or unmatched and outside the area range: counts as neither.
     Ignored,
+}
+
+impl From<Outcome> for u8 {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Ignored => 0,
+            Outcome::TruePositive => 1,
+            Outcome::FalsePositive => 2,
+        }
+    }
+}
+
+impl TryFrom<u8> for Outcome {
+    type Error = Error;
+
+    fn try_from(code: u8) -> Result<Self, Error> {
+        match code {
+            0 => Ok(Self::Ignored),
+            1 => Ok(Self::TruePositive),
+            2 => Ok(Self::FalsePositive),
+            _ => Err(Error::DamagedOutcomes { what: "an outcome is none of 0, 1 and 2" }),
+        }
+    }
 }
 
 /// A true positive of a ranked list.

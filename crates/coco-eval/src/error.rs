@@ -129,6 +129,30 @@ pub enum Error {
         /// The image it names.
         image_id: i64,
     },
+    /// One of the images to evaluate is not among those that the parameters select.
+    #[error("image id {image_id} is not among the images to evaluate")]
+    ImageNotSelected {
+        /// The image.
+        image_id: i64,
+    },
+    /// Outcomes that were found under different parameters or for different categories.
+    #[error("outcomes cannot be merged or compared: {what} differ")]
+    OutcomesDiffer {
+        /// What differs.
+        what: &'static str,
+    },
+    /// An image that is part of two sets of outcomes to be merged.
+    #[error("image id {image_id} is part of more than one of the outcomes to be merged")]
+    ImageTwice {
+        /// The image.
+        image_id: i64,
+    },
+    /// Stored outcomes that contradict themselves.
+    #[error("stored outcomes are damaged: {what}")]
+    DamagedOutcomes {
+        /// The broken rule.
+        what: &'static str,
+    },
     /// A list in the evaluation parameters has no element.
     #[error("evaluation parameter `{parameter}` is empty")]
     EmptyParameter {
@@ -160,6 +184,12 @@ pub enum Error {
         low: f64,
         /// Upper end, square pixels.
         high: f64,
+    },
+    /// More area ranges than there are bits to note them in.
+    #[error("{found} area ranges are too many, the limit is {}", crate::params::MAX_AREA_RANGES)]
+    TooManyAreaRanges {
+        /// How many there are.
+        found: usize,
     },
     /// The twelve figures need three detection caps.
     #[error("the twelve figures need three `max_detections`, got {found}; ask for single figures by `mean`")]

@@ -113,20 +113,23 @@ impl Evaluation {
         }
     }
 
-    pub(crate) fn set_positives(&mut self, category: usize, area: usize, positives: u64) {
-        self.positives[category * self.shape.area_ranges + area] = positives;
-    }
-
-    pub(crate) fn set_curve(&mut self, t: usize, k: usize, a: usize, m: usize, curve: &Curve) {
-        self.recall[self.shape.recall_index(t, k, a, m)] = curve.recall;
-        for (r, (&precision, &score)) in curve.precision.iter().zip(&curve.scores).enumerate() {
-            let at = self.shape.precision_index(t, r, k, a, m);
-            self.precision[at] = precision;
-            self.scores[at] = score;
+    pub(crate) fn set_category(&mut self, k: usize, curves: &CategoryCurves) {
+        let Shape { iou_thresholds, recall_thresholds, area_ranges, .. } = self.shape;
+        self.positives[k * area_ranges..(k + 1) * area_ranges].copy_from_slice(&curves.positives);
+        let block = curves.block;
+        for t in 0..iou_thresholds {
+            let at = self.shape.recall_index(t, k, 0, 0);
+            self.recall[at..at + block].copy_from_slice(&curves.recall[t * block..(t + 1) * block]);
+            for r in 0..recall_thresholds {
+                let from = (t * recall_thresholds + r) * block;
+                let at = self.shape.precision_index(t, r, k, 0, 0);
+                self.precision[at..at + block].copy_from_slice(&curves.precision[from..from + block]);
+                self.scores[at..at + block].copy_from_slice(&curves.scores[from..from + block]);
+            }
         }
     }
 
-    /// The parameters as evaluated: caps ascending.
+    /// The parameters as evaluated: caps ascending, images and categories listed.
     #[must_use]
     pub fn params(&self) -> &EvalParams {
         &self.params
@@ -188,15 +191,16 @@ impl Evaluation {
             None => (0..self.shape.categories).collect(),
             Some(id) => positions(&self.category_ids, |&other| other == id),
         };
-        let areas = positions(&self.params.area_ranges, |range| range.name == selection.area_range);
-        let caps = positions(&self.params.max_detections, |&cap| cap == selection.max_detections);
-        let mut selected = Vec::new();
+        let areas = &positions(&self.params.area_ranges, |range| range.name == selection.area_range);
+        let caps = &positions(&self.params.max_detections, |&cap| cap == selection.max_detections);
+        let index = |(k, a, m)| self.shape.recall_index(0, k, a, m);
+        let of_category = |&k: &usize| areas.iter().flat_map(move |&a| caps.iter().map(move |&m| (k, a, m)));
+        let columns: Vec<usize> = categories.iter().flat_map(of_category).map(index).collect();
+        let row = self.shape.recall_index(1, 0, 0, 0);
+        let mut selected = Vec::with_capacity(thresholds.len() * steps * columns.len());
         for step in thresholds.iter().flat_map(|t| t * steps..(t + 1) * steps) {
-            for &k in &categories {
-                for &a in &areas {
-                    selected.extend(caps.iter().map(|&m| values[self.shape.recall_index(step, k, a, m)]));
-                }
-            }
+            let values = &values[step * row..(step + 1) * row];
+            selected.extend(columns.iter().map(|&column| values[column]));
         }
         mean_of_defined(&selected)
     }
@@ -223,6 +227,48 @@ impl Evaluation {
             ap_medium: of_area("medium"),
             ap_large: of_area("large"),
             ar: self.mean_recall(&all),
+        }
+    }
+}
+
+/// The part of an [`Evaluation`] that belongs to one category: precision and scores `[T, R, A, M]`, recall
+/// `[T, A, M]`, positives `[A]`.
+pub(crate) struct CategoryCurves {
+    pub(crate) positives: Vec<u64>,
+    precision: Vec<f64>,
+    scores: Vec<f64>,
+    recall: Vec<f64>,
+    recall_thresholds: usize,
+    caps: usize,
+    /// A times M.
+    block: usize,
+}
+
+impl CategoryCurves {
+    /// All entries -1, no positives.
+    pub(crate) fn undefined(params: &EvalParams) -> Self {
+        let caps = params.max_detections.len();
+        let block = params.area_ranges.len() * caps;
+        let recalls = params.iou_thresholds.len() * block;
+        let recall_thresholds = params.recall_thresholds.len();
+        Self {
+            positives: vec![0; params.area_ranges.len()],
+            precision: vec![-1.0; recalls * recall_thresholds],
+            scores: vec![-1.0; recalls * recall_thresholds],
+            recall: vec![-1.0; recalls],
+            recall_thresholds,
+            caps,
+            block,
+        }
+    }
+
+    pub(crate) fn set(&mut self, t: usize, area: usize, m: usize, curve: &Curve) {
+        let at = area * self.caps + m;
+        self.recall[t * self.block + at] = curve.recall;
+        for (r, (&precision, &score)) in curve.precision.iter().zip(&curve.scores).enumerate() {
+            let at = (t * self.recall_thresholds + r) * self.block + at;
+            self.precision[at] = precision;
+            self.scores[at] = score;
         }
     }
 }

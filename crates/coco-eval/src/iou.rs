@@ -44,8 +44,15 @@ pub struct Overlap {
 pub struct OverlapRow {
     /// Index into the detections given to [`Overlaps::fill`].
     pub detection: u32,
-    start: u32,
-    end: u32,
+    start: usize,
+    end: usize,
+}
+
+impl OverlapRow {
+    /// The same overlaps, for a detection of another number.
+    pub(crate) fn renamed(&self, detection: u32) -> Self {
+        Self { detection, ..*self }
+    }
 }
 
 /// The overlaps of one image and category that are large enough to matter, by detection.
@@ -72,20 +79,38 @@ impl Overlaps {
     ) {
         self.rows.clear();
         self.pairs.clear();
+        let flag = |g: usize| crowd.get(g).is_some_and(|&flag| flag);
         for (d, detection) in (0u32..).zip(detections) {
-            let start = self.pairs.len() as u32;
-            for (g, ground_truth) in (0u32..).zip(ground_truths) {
-                let crowd = crowd.get(g as usize).is_some_and(|&flag| flag);
-                let iou = box_iou(detection, ground_truth, crowd);
-                if iou >= at_least {
-                    self.pairs.push(Overlap { ground_truth: g, iou });
-                }
-            }
-            let end = self.pairs.len() as u32;
-            if end > start {
-                self.rows.push(OverlapRow { detection: d, start, end });
+            let truths = ground_truths.iter().enumerate().map(|(g, truth)| (*truth, flag(g)));
+            self.add(d, detection, truths, at_least);
+        }
+    }
+
+    /// Adds the pairs of one more detection, with `(box, crowd)` of its ground truths.
+    pub(crate) fn add(
+        &mut self,
+        number: u32,
+        detection: &[f64; 4],
+        ground_truths: impl Iterator<Item = ([f64; 4], bool)>,
+        at_least: f64,
+    ) {
+        let start = self.pairs.len();
+        for (g, (ground_truth, crowd)) in (0u32..).zip(ground_truths) {
+            let iou = box_iou(detection, &ground_truth, crowd);
+            if iou >= at_least {
+                self.pairs.push(Overlap { ground_truth: g, iou });
             }
         }
+        let end = self.pairs.len();
+        if end > start {
+            self.rows.push(OverlapRow { detection: number, start, end });
+        }
+    }
+
+    /// Puts rows in another order, drops some, or renames their detections.
+    pub(crate) fn replace_rows(&mut self, rows: impl Iterator<Item = OverlapRow>) {
+        self.rows.clear();
+        self.rows.extend(rows);
     }
 
     /// Detections with an overlap, in given order.
@@ -97,7 +122,7 @@ impl Overlaps {
     /// The overlaps of one row, ground truths in given order.
     #[must_use]
     pub fn of(&self, row: &OverlapRow) -> &[Overlap] {
-        &self.pairs[row.start as usize..row.end as usize]
+        &self.pairs[row.start..row.end]
     }
 }
 

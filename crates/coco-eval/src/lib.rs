@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod accumulate;
 mod cells;
+mod collect;
 mod curve;
 mod detections;
 mod error;
@@ -12,9 +14,13 @@ mod iou;
 mod json;
 mod matching;
 mod mean;
+mod merge;
 mod outcomes;
+mod parallel;
 mod params;
 mod policy;
+mod positions;
+mod stored;
 mod summary;
 mod writer;
 
@@ -27,6 +33,7 @@ pub use ground_truth::{Annotation, Category, GroundTruth, Image};
 pub use iou::{Overlap, OverlapRow, Overlaps, box_iou};
 pub use matching::Matcher;
 pub use mean::{mean_of_defined, pairwise_sum};
+pub use outcomes::Outcomes;
 pub use params::{AreaRange, EvalParams, Pooling, coco_area_ranges, linspace};
 pub use policy::{DuplicateIds, IdZero, InputPolicy, NegativeSizes};
 pub use summary::Summary;

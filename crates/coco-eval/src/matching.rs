@@ -1,5 +1,7 @@
 //! Greedy matching of the detections of one image and category.
 
+use std::ops::Range;
+
 use crate::iou::{Overlap, Overlaps};
 
 /// No threshold is stricter than this, so that a perfect box matches at 1.0.
@@ -40,15 +42,25 @@ impl Matcher {
         crowd: &[bool],
         threshold: f64,
     ) -> &[Option<u32>] {
+        self.matches_in(overlaps, 0..overlaps.rows().len(), ignored, crowd, threshold)
+    }
+
+    /// The same for some rows, those of one image.
+    pub(crate) fn matches_in(
+        &mut self,
+        overlaps: &Overlaps,
+        rows: Range<usize>,
+        ignored: &[bool],
+        crowd: &[bool],
+        threshold: f64,
+    ) -> &[Option<u32>] {
         self.taken.clear();
         self.taken.resize(ignored.len(), false);
         self.matches.clear();
         let required = required_iou(threshold);
-        for row in overlaps.rows() {
+        for row in &overlaps.rows()[rows] {
             let candidates = overlaps.of(row);
-            let free = |g: usize| !self.taken[g] || crowd[g];
-            let best = last_best(candidates, required, |g| !ignored[g] && free(g))
-                .or_else(|| last_best(candidates, required, |g| ignored[g] && free(g)));
+            let best = self.best(candidates, required, ignored, crowd);
             if let Some(g) = best {
                 self.taken[g as usize] = true;
             }
@@ -56,20 +68,26 @@ impl Matcher {
         }
         &self.matches
     }
-}
 
-/// The last of the largest overlaps that reach `required` among the ground truths that `allowed` lets
-/// through.
-fn last_best(candidates: &[Overlap], required: f64, allowed: impl Fn(usize) -> bool) -> Option<u32> {
-    let mut best = required;
-    let mut found = None;
-    for candidate in candidates {
-        if candidate.iou >= best && allowed(candidate.ground_truth as usize) {
-            best = candidate.iou;
-            found = Some(candidate.ground_truth);
+    /// The last of the largest overlaps with a free ground truth that counts, or else with an ignored
+    /// one.
+    fn best(&self, candidates: &[Overlap], required: f64, ignored: &[bool], crowd: &[bool]) -> Option<u32> {
+        let (mut best_real, mut best_ignored) = (required, required);
+        let (mut real, mut spare) = (None, None);
+        for &Overlap { ground_truth, iou } in candidates {
+            let g = ground_truth as usize;
+            if self.taken[g] && !crowd[g] {
+                continue;
+            }
+            let (best, found) =
+                if ignored[g] { (&mut best_ignored, &mut spare) } else { (&mut best_real, &mut real) };
+            if iou >= *best {
+                *best = iou;
+                *found = Some(ground_truth);
+            }
         }
+        real.or(spare)
     }
-    found
 }
 
 #[cfg(test)]

@@ -1,222 +1,195 @@
-//! What each detection of one category is, at every area range and IoU threshold.
+//! What each detection is, at every area range and IoU threshold: all that figures need.
 
-use std::cmp::Ordering;
+use serde::{Deserialize, Serialize};
 
-use crate::cells::Placed;
+use crate::cells::Universe;
+use crate::collect::{Tables, collect_category};
 use crate::curve::Outcome;
 use crate::detections::Detections;
+use crate::error::Error;
 use crate::ground_truth::GroundTruth;
-use crate::iou::Overlaps;
-use crate::matching::{Matcher, required_iou};
+use crate::parallel;
 use crate::params::EvalParams;
-use crate::policy::IdZero;
 
-/// A detection in the ranking of its category.
-#[derive(Clone, Copy)]
-pub(crate) struct Ranked {
-    pub(crate) score: f64,
-    /// `width * height`, square pixels.
-    pub(crate) area: f64,
-    /// Position among the detections of its image and category, best score first.
-    pub(crate) rank_in_image: u32,
-    /// Where its outcomes are, for a detection that overlaps some ground truth well enough; the outcome
-    /// of any other depends on its area alone.
-    pub(crate) slot: Option<u32>,
+/// What every detection of some images is, true positive, false positive or ignored, at every area range
+/// and IoU threshold.
+///
+/// This is an evaluation before its figures are formed, without the boxes. It can be saved (serde), and
+/// the outcomes of disjoint sets of images can be [merged](Self::merge), in any order, to exactly those of
+/// all images in one go; figures of subsets, weighted figures and comparisons start from it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "crate::stored::Stored")]
+pub struct Outcomes {
+    /// Caps ascending, categories listed, no images.
+    pub(crate) params: EvalParams,
+    /// Empty for a class-agnostic evaluation.
+    pub(crate) category_ids: Vec<i64>,
+    pub(crate) image_ids: Vec<i64>,
+    pub(crate) categories: Vec<CategoryOutcomes>,
 }
 
-/// All detections of one category, ranked, with their outcomes.
+/// The detections of one category that the largest cap lets through, by falling score, and its ground
+/// truths.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct CategoryOutcomes {
-    /// By falling score.
-    pub(crate) ranked: Vec<Ranked>,
-    /// Ground truths that count, by area range.
-    pub(crate) positives: Vec<u64>,
-    /// `[slot][area range][threshold]`.
-    outcomes: Vec<Outcome>,
-    areas: usize,
-    thresholds: usize,
+    /// Falling.
+    pub(crate) scores: Vec<f64>,
+    /// Positions in `image_ids`; ascending among equal scores.
+    pub(crate) images: Vec<u32>,
+    /// Number of detections of the same image and category that rank higher.
+    pub(crate) ranks: Vec<u32>,
+    /// Bit `a` tells whether width × height lies in area range `a`.
+    pub(crate) inside: Vec<u32>,
+    /// The detections that overlap some ground truth well enough for the lowest threshold, ascending. Any
+    /// other is a false positive in the area ranges that it lies in, and ignored in the others.
+    pub(crate) steps: Vec<u32>,
+    /// Outcomes of the steps, `[A, T, steps]`.
+    pub(crate) outcomes: Vec<Outcome>,
+    /// Images with ground truths, ascending.
+    pub(crate) truth_images: Vec<u32>,
+    /// Ground truths that count, `[truth_images, A]`.
+    pub(crate) truth_counts: Vec<u32>,
 }
 
 impl CategoryOutcomes {
-    pub(crate) fn outcome(&self, slot: u32, area: usize, threshold: usize) -> Outcome {
-        self.outcomes[(slot as usize * self.areas + area) * self.thresholds + threshold]
-    }
-}
-
-/// By falling score; -0.0 equals 0.0, and a stable sort keeps the given order of equals. Scores are never
-/// NaN.
-fn by_falling_score(a: f64, b: f64) -> Ordering {
-    b.partial_cmp(&a).unwrap_or(Ordering::Equal)
-}
-
-/// Computes [`CategoryOutcomes`], with buffers that serve one category after another.
-pub(crate) struct Collector<'a> {
-    ground_truth: &'a GroundTruth,
-    detections: &'a Detections,
-    params: &'a EvalParams,
-    overlaps: Overlaps,
-    matcher: Matcher,
-    detection_rows: Vec<u32>,
-    detection_boxes: Vec<[f64; 4]>,
-    truth_boxes: Vec<[f64; 4]>,
-    crowd: Vec<bool>,
-    ignored: Vec<bool>,
-}
-
-impl<'a> Collector<'a> {
-    pub(crate) fn new(
-        ground_truth: &'a GroundTruth,
-        detections: &'a Detections,
-        params: &'a EvalParams,
-    ) -> Self {
+    /// Nothing yet, with room for as many detections.
+    pub(crate) fn with_capacity(detections: usize) -> Self {
         Self {
-            ground_truth,
-            detections,
-            params,
-            overlaps: Overlaps::default(),
-            matcher: Matcher::default(),
-            detection_rows: Vec::new(),
-            detection_boxes: Vec::new(),
-            truth_boxes: Vec::new(),
-            crowd: Vec::new(),
-            ignored: Vec::new(),
+            scores: Vec::with_capacity(detections),
+            images: Vec::with_capacity(detections),
+            ranks: Vec::with_capacity(detections),
+            inside: Vec::with_capacity(detections),
+            ..Self::default()
         }
     }
 
-    /// Evaluates one category. Both lists hold its rows with images ascending.
+    /// Outcomes of all steps at one area range and threshold, of `thresholds` many.
+    pub(crate) fn of_steps(&self, area: usize, threshold: usize, thresholds: usize) -> &[Outcome] {
+        let start = (area * thresholds + threshold) * self.steps.len();
+        &self.outcomes[start..start + self.steps.len()]
+    }
+
+    /// Ground truths that count in each of `areas` area ranges.
+    pub(crate) fn positives(&self, areas: usize) -> Vec<u64> {
+        let mut positives = vec![0; areas];
+        for counts in self.truth_counts.chunks_exact(areas) {
+            positives.iter_mut().zip(counts).for_each(|(sum, &count)| *sum += u64::from(count));
+        }
+        positives
+    }
+}
+
+impl Outcomes {
+    /// Matches detections to the ground truth on all images that the parameters select.
     ///
-    /// The ranking is a stable sort of the images' rankings one after another, so equal scores rank by
-    /// image id, then by the order the detections came in (quirk `score-ties`).
-    pub(crate) fn category(&mut self, truths: &[Placed], detections: &[Placed]) -> CategoryOutcomes {
-        let mut found = CategoryOutcomes {
-            ranked: Vec::with_capacity(detections.len()),
-            positives: vec![0; self.params.area_ranges.len()],
-            outcomes: Vec::new(),
-            areas: self.params.area_ranges.len(),
-            thresholds: self.params.iou_thresholds.len(),
-        };
-        let (mut truths, mut detections) = (truths, detections);
-        while let Some(image) =
-            [truths.first(), detections.first()].into_iter().flatten().map(|p| p.image).min()
-        {
-            let (truths_here, detections_here) =
-                (take_image(&mut truths, image), take_image(&mut detections, image));
-            self.image(truths_here, detections_here, &mut found);
-        }
-        found.ranked.sort_by(|a, b| by_falling_score(a.score, b.score));
-        found
+    /// # Errors
+    ///
+    /// Parameters out of range, and a detection on an image that the ground truth does not list.
+    pub fn collect(
+        ground_truth: &GroundTruth,
+        detections: &Detections,
+        params: &EvalParams,
+    ) -> Result<Self, Error> {
+        let params = params.normalised()?;
+        let universe = Universe::new(ground_truth, &params);
+        Self::of_universe(&universe, ground_truth, detections, &params)
     }
 
-    fn image(&mut self, truths: &[Placed], detections: &[Placed], found: &mut CategoryOutcomes) {
-        let first = found.ranked.len();
-        self.rank(detections, found);
-        if truths.is_empty() {
-            return;
-        }
-        self.overlap(truths);
-        let first_slot = (found.outcomes.len() / (found.areas * found.thresholds)) as u32;
-        for (slot, row) in (first_slot..).zip(self.overlaps.rows()) {
-            found.ranked[first + row.detection as usize].slot = Some(slot);
-        }
-        let added = self.overlaps.rows().len() * found.areas * found.thresholds;
-        found.outcomes.resize(found.outcomes.len() + added, Outcome::Ignored);
-        for area in 0..found.areas {
-            self.ignore_outside(truths, area);
-            found.positives[area] += self.ignored.iter().filter(|ignored| !**ignored).count() as u64;
-            self.decide(truths, first, first_slot, area, found);
-        }
+    /// Matches on some of the selected images only: one shard of an evaluation.
+    ///
+    /// Shards of all selected images, [merged](Self::merge), equal [`collect`](Self::collect) to the bit.
+    ///
+    /// # Errors
+    ///
+    /// As [`collect`](Self::collect), and an image that is not selected.
+    pub fn collect_images(
+        ground_truth: &GroundTruth,
+        detections: &Detections,
+        params: &EvalParams,
+        image_ids: &[i64],
+    ) -> Result<Self, Error> {
+        let params = params.normalised()?;
+        let universe = Universe::new(ground_truth, &params).part(image_ids)?;
+        Self::of_universe(&universe, ground_truth, detections, &params)
     }
 
-    /// Ranks the detections of an image and keeps as many as the largest cap, which holds per image and
-    /// category (quirk `cap-per-category`). Smaller caps are prefixes of the same ranking, and so of the
-    /// same matching.
-    fn rank(&mut self, detections: &[Placed], found: &mut CategoryOutcomes) {
-        let scores = self.detections.scores();
-        let boxes = self.detections.boxes();
-        self.detection_rows.clear();
-        self.detection_rows.extend(detections.iter().map(|placed| placed.row));
-        self.detection_rows.sort_by(|&a, &b| by_falling_score(scores[a as usize], scores[b as usize]));
-        self.detection_rows.truncate(self.params.max_detections.last().map_or(0, |&cap| cap));
-        self.detection_boxes.clear();
-        for (rank_in_image, &row) in (0u32..).zip(&self.detection_rows) {
-            let bbox = boxes[row as usize];
-            self.detection_boxes.push(bbox);
-            let (score, area) = (scores[row as usize], bbox[2] * bbox[3]);
-            found.ranked.push(Ranked { score, area, rank_in_image, slot: None });
-        }
+    fn of_universe(
+        universe: &Universe,
+        ground_truth: &GroundTruth,
+        detections: &Detections,
+        params: &EvalParams,
+    ) -> Result<Self, Error> {
+        let tables = Tables::new(universe, ground_truth, detections, params)?;
+        let categories = parallel::map(universe.groups(), |group| collect_category(&tables, group));
+        let (category_ids, image_ids) = (universe.group_ids(), universe.image_ids.clone());
+        let params = EvalParams { image_ids: None, ..universe.full_params(params) };
+        Ok(Self { params, category_ids, image_ids, categories })
     }
 
-    /// Finds the overlaps that reach the lowest threshold.
-    fn overlap(&mut self, truths: &[Placed]) {
-        let (boxes, crowds) = (self.ground_truth.boxes(), self.ground_truth.crowds());
-        self.truth_boxes.clear();
-        self.truth_boxes.extend(truths.iter().map(|truth| boxes[truth.row as usize]));
-        self.crowd.clear();
-        self.crowd.extend(truths.iter().map(|truth| crowds[truth.row as usize]));
-        let lowest = self.params.iou_thresholds.iter().copied().fold(f64::INFINITY, f64::min);
-        self.overlaps.fill(&self.detection_boxes, &self.truth_boxes, &self.crowd, required_iou(lowest));
+    /// Images covered, by ascending id.
+    #[must_use]
+    pub fn image_ids(&self) -> &[i64] {
+        &self.image_ids
     }
 
-    /// Flags the ground truths that do not count in an area range: crowds, and those whose `area` lies
-    /// outside.
-    fn ignore_outside(&mut self, truths: &[Placed], area: usize) {
-        let areas = self.ground_truth.areas();
-        let range = &self.params.area_ranges[area];
-        let outside = |truth: &Placed| !range.contains(areas[truth.row as usize]);
-        self.ignored.clear();
-        self.ignored.extend(truths.iter().zip(&self.crowd).map(|(truth, &crowd)| crowd || outside(truth)));
+    /// Categories covered, in order; empty for a class-agnostic evaluation.
+    #[must_use]
+    pub fn category_ids(&self) -> &[i64] {
+        &self.category_ids
     }
 
-    /// Matches at every threshold and notes the outcomes for one area range.
-    fn decide(
-        &mut self,
-        truths: &[Placed],
-        first: usize,
-        first_slot: u32,
-        area: usize,
-        found: &mut CategoryOutcomes,
-    ) {
-        let ids = self.ground_truth.ids();
-        let range = &self.params.area_ranges[area];
-        for (t, &threshold) in self.params.iou_thresholds.iter().enumerate() {
-            let matches = self.matcher.matches(&self.overlaps, &self.ignored, &self.crowd, threshold);
-            for (i, (row, matched)) in self.overlaps.rows().iter().zip(matches).enumerate() {
-                let inside = range.contains(found.ranked[first + row.detection as usize].area);
-                let matched = matched.map(|g| {
-                    let id = ids[truths[g as usize].row as usize];
-                    (counts_as_match(id, self.params.id_zero), self.ignored[g as usize])
-                });
-                let at = ((first_slot as usize + i) * found.areas + area) * found.thresholds + t;
-                found.outcomes[at] = outcome(matched, inside);
-            }
-        }
+    /// Number of detections that the largest cap lets through.
+    #[must_use]
+    pub fn detections(&self) -> usize {
+        self.categories.iter().map(|category| category.scores.len()).sum()
+    }
+
+    /// The parameters with the images filled in.
+    pub(crate) fn full_params(&self) -> EvalParams {
+        EvalParams { image_ids: Some(self.image_ids.clone()), ..self.params.clone() }
     }
 }
 
-/// Whether a match with this ground truth id is seen as one afterwards (quirk `id-zero`).
-fn counts_as_match(id: i64, policy: IdZero) -> bool {
-    id != 0 || policy == IdZero::Ordinary
+/// Ascending keys are falling scores, then ascending images, then ascending indices.
+///
+/// Scores are equal if they compare so: -0.0 and 0.0 are (quirk `score-ties`). They are never NaN.
+pub(crate) fn ranking_key(score: f64, image: u32, index: u32) -> u128 {
+    let bits = (score + 0.0).to_bits(); // -0.0 + 0.0 = 0.0
+    let ascending = if bits >> 63 == 0 { bits | 1 << 63 } else { !bits };
+    (u128::from(!ascending) << 64) | (u128::from(image) << 32) | u128::from(index)
 }
 
-/// The outcome of a detection from its match, `(counts as matched, ground truth ignored)`, and from
-/// whether its own area lies in the range. Its own area matters only when it is unmatched (quirk
-/// `unmatched-outside-ignored`).
-fn outcome(matched: Option<(bool, bool)>, inside: bool) -> Outcome {
-    match matched {
-        Some((_, true)) => Outcome::Ignored,
-        Some((true, false)) => Outcome::TruePositive,
-        Some((false, false)) | None => unmatched(inside),
+/// The score in a key, unless it is one of the zeros, which share theirs.
+pub(crate) fn score_of(key: u128) -> Option<f64> {
+    let ascending = !((key >> 64) as u64);
+    let bits = if ascending >> 63 == 1 { ascending & !(1 << 63) } else { !ascending };
+    (bits != 0).then(|| f64::from_bits(bits))
+}
+
+/// The index in a key.
+pub(crate) fn index_of(key: u128) -> usize {
+    key as u32 as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_order_as_scores_do() {
+        let falling = [f64::MAX, 2.0, 0.5, f64::MIN_POSITIVE, 0.0, -f64::MIN_POSITIVE, -1.0, f64::MIN];
+        for pair in falling.windows(2) {
+            assert!(ranking_key(pair[0], 9, 9) < ranking_key(pair[1], 0, 0), "{pair:?}");
+        }
+        assert!(ranking_key(-0.0, 1, 0) < ranking_key(0.0, 2, 0));
+        assert!(ranking_key(0.0, 1, 0) < ranking_key(-0.0, 2, 0));
+        assert!(ranking_key(0.5, 1, 7) < ranking_key(0.5, 1, 8));
+        assert_eq!(index_of(ranking_key(0.5, 1, u32::MAX)), u32::MAX as usize);
+        for score in falling {
+            let known = score_of(ranking_key(score, 3, 4));
+            assert_eq!(known, (score != 0.0).then_some(score));
+        }
+        assert_eq!(score_of(ranking_key(-0.0, 3, 4)), None);
     }
-}
-
-/// The outcome of an unmatched detection.
-pub(crate) fn unmatched(inside: bool) -> Outcome {
-    if inside { Outcome::FalsePositive } else { Outcome::Ignored }
-}
-
-/// Splits off the leading rows that lie on `image`.
-fn take_image<'p>(placed: &mut &'p [Placed], image: u32) -> &'p [Placed] {
-    let end = placed.iter().position(|p| p.image != image).unwrap_or(placed.len());
-    let (here, rest) = placed.split_at(end);
-    *placed = rest;
-    here
 }

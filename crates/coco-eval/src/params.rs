@@ -1,10 +1,15 @@
 //! What to evaluate: thresholds, recall grid, area ranges, caps, subsets.
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::Error;
 use crate::policy::IdZero;
 
+/// Most area ranges of one evaluation.
+pub(crate) const MAX_AREA_RANGES: usize = 32;
+
 /// A range of areas in square pixels, closed at both ends.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AreaRange {
     /// Label by which figures are looked up; the twelve figures use `all`, `small`, `medium` and `large`.
     pub name: String,
@@ -29,7 +34,7 @@ impl AreaRange {
 }
 
 /// Whether categories are told apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Pooling {
     /// A detection matches ground truths of its own category only.
@@ -40,7 +45,7 @@ pub enum Pooling {
 }
 
 /// Parameters of an evaluation. The default is COCO's for boxes.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EvalParams {
     /// IoU thresholds in [0, 1]; dimension T.
     pub iou_thresholds: Vec<f64>,
@@ -139,6 +144,9 @@ fn check_ascending(values: &[f64]) -> Result<(), Error> {
 fn check_ranges(ranges: &[AreaRange]) -> Result<(), Error> {
     if ranges.is_empty() {
         return Err(Error::EmptyParameter { parameter: "area_ranges" });
+    }
+    if ranges.len() > MAX_AREA_RANGES {
+        return Err(Error::TooManyAreaRanges { found: ranges.len() });
     }
     for (i, range) in ranges.iter().enumerate() {
         let named_before = ranges[..i].iter().any(|other| other.name == range.name);

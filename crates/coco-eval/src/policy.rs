@@ -1,5 +1,7 @@
 //! Named choices where pycocotools does something surprising.
 
+use serde::{Deserialize, Serialize};
+
 /// What to do with an annotation id that occurs more than once in the ground truth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -26,7 +28,7 @@ pub enum NegativeSizes {
 }
 
 /// Whether a detection matched to a ground truth whose id is 0 counts as matched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum IdZero {
     /// It does not, as in pycocotools: the detection is a false positive, the ground truth is used up.
