@@ -74,7 +74,7 @@ pub struct Curve {
 /// `tp / ((fp + tp) + 2^-52)`, with the epsilon that pycocotools adds (quirk `precision-epsilon`).
 ///
 /// It shows: a first hit has a precision of 0.9999999999999998.
-fn precision(true_positives: u64, false_positives: u64) -> f64 {
+pub(crate) fn precision(true_positives: u64, false_positives: u64) -> f64 {
     true_positives as f64 / ((false_positives as f64 + true_positives as f64) + f64::EPSILON)
 }
 

@@ -147,6 +147,14 @@ pub enum Error {
         /// The image.
         image_id: i64,
     },
+    /// Weights for another number of images.
+    #[error("{found} weights were given for {images} images")]
+    WeightCount {
+        /// Weights.
+        found: usize,
+        /// Images.
+        images: usize,
+    },
     /// Stored outcomes that contradict themselves.
     #[error("stored outcomes are damaged: {what}")]
     DamagedOutcomes {

@@ -1,5 +1,7 @@
 //! The arrays that an evaluation gives, and means over parts of them.
 
+use serde::Serialize;
+
 use crate::curve::Curve;
 use crate::mean::mean_of_defined;
 use crate::params::EvalParams;
@@ -54,7 +56,7 @@ impl Default for Selection<'_> {
 }
 
 /// Figures of one category at the largest cap; -1 where there is nothing to find.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct CategoryFigures {
     /// The category, `None` for the pool of a class-agnostic evaluation.
     pub category_id: Option<i64>,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::error::Error;
 use crate::evaluation::{Evaluation, Selection};
 
@@ -12,7 +14,7 @@ const AP_CAP: usize = 100;
 ///
 /// Averages run over the IoU thresholds and categories; "small", "medium" and "large" are area ranges by
 /// name. All but the first three recalls and the first precision use the third cap.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Summary {
     /// Average precision at 100 detections; -1 when 100 is not among the caps.
     pub ap: f64,
@@ -45,6 +47,26 @@ impl Summary {
     pub const NAMES: [&'static str; 12] =
         ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"];
 
+    /// Figures from pycocotools' order.
+    pub(crate) fn from_array(figures: [f64; 12]) -> Self {
+        let [ap, ap50, ap75, ap_small, ap_medium, ap_large, ar1, ar10, ar100, ar_small, ar_medium, ar_large] =
+            figures;
+        Self {
+            ap,
+            ap50,
+            ap75,
+            ap_small,
+            ap_medium,
+            ap_large,
+            ar1,
+            ar10,
+            ar100,
+            ar_small,
+            ar_medium,
+            ar_large,
+        }
+    }
+
     /// The figures in pycocotools' order.
     #[must_use]
     pub fn to_array(&self) -> [f64; 12] {
@@ -75,34 +97,56 @@ impl fmt::Display for Summary {
     }
 }
 
+/// What a figure is a mean of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Quantity {
+    /// Interpolated precision.
+    Precision,
+    /// Recall of the whole ranking.
+    Recall,
+}
+
+/// The twelve figures as selections.
+///
+/// # Errors
+///
+/// Fewer than three caps on the detections (quirk `three-caps`); more are allowed, and the fourth and
+/// later unused.
+pub(crate) fn figures(caps: &[usize]) -> Result<[(Quantity, Selection<'static>); 12], Error> {
+    use Quantity::{Precision, Recall};
+    let &[first, second, third, ..] = caps else {
+        return Err(Error::TooFewCaps { found: caps.len() });
+    };
+    let at = |max_detections| Selection { max_detections, ..Selection::default() };
+    let at_iou = |iou| Selection { iou_threshold: Some(iou), ..at(third) };
+    let area = |area_range| Selection { area_range, ..at(third) };
+    Ok([
+        (Precision, at(AP_CAP)),
+        (Precision, at_iou(0.5)),
+        (Precision, at_iou(0.75)),
+        (Precision, area("small")),
+        (Precision, area("medium")),
+        (Precision, area("large")),
+        (Recall, at(first)),
+        (Recall, at(second)),
+        (Recall, at(third)),
+        (Recall, area("small")),
+        (Recall, area("medium")),
+        (Recall, area("large")),
+    ])
+}
+
 impl Evaluation {
     /// The twelve figures.
     ///
     /// # Errors
     ///
-    /// Fewer than three caps on the detections (quirk `three-caps`); more are allowed, and the fourth and
-    /// later unused.
+    /// Fewer than three caps on the detections.
     pub fn summarize(&self) -> Result<Summary, Error> {
-        let caps = &self.params().max_detections;
-        let &[first, second, third, ..] = caps.as_slice() else {
-            return Err(Error::TooFewCaps { found: caps.len() });
-        };
-        let at = |max_detections| Selection { max_detections, ..Selection::default() };
-        let at_iou = |iou| self.mean_precision(&Selection { iou_threshold: Some(iou), ..at(third) });
-        let area = |area_range| Selection { area_range, ..at(third) };
-        Ok(Summary {
-            ap: self.mean_precision(&at(AP_CAP)),
-            ap50: at_iou(0.5),
-            ap75: at_iou(0.75),
-            ap_small: self.mean_precision(&area("small")),
-            ap_medium: self.mean_precision(&area("medium")),
-            ap_large: self.mean_precision(&area("large")),
-            ar1: self.mean_recall(&at(first)),
-            ar10: self.mean_recall(&at(second)),
-            ar100: self.mean_recall(&at(third)),
-            ar_small: self.mean_recall(&area("small")),
-            ar_medium: self.mean_recall(&area("medium")),
-            ar_large: self.mean_recall(&area("large")),
-        })
+        let figures = figures(&self.params().max_detections)?;
+        Ok(Summary::from_array(figures.map(|(quantity, selection)| match quantity {
+            Quantity::Precision => self.mean_precision(&selection),
+            Quantity::Recall => self.mean_recall(&selection),
+        })))
     }
 }
