@@ -170,7 +170,7 @@ impl Universe {
     }
 }
 
-fn check_images(ground_truth: &GroundTruth, detections: &Detections) -> Result<(), Error> {
+pub(crate) fn check_images(ground_truth: &GroundTruth, detections: &Detections) -> Result<(), Error> {
     let images = ground_truth.images();
     let mut known = None;
     for (index, &image_id) in detections.image_ids().iter().enumerate() {

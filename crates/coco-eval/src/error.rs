@@ -205,6 +205,24 @@ pub enum Error {
         /// How many there are.
         found: usize,
     },
+    /// A parameter outside its range, or not a number.
+    #[error("parameter `{parameter}` is {value}; it must be {range}")]
+    ParameterOutOfRange {
+        /// The field of the parameters.
+        parameter: &'static str,
+        /// Its value.
+        value: f64,
+        /// What it may be.
+        range: &'static str,
+    },
+    /// More categories than a confusion matrix has room for.
+    #[error("{found} categories make too large a matrix; choose at most {limit} by `category_ids`")]
+    TooManyCategories {
+        /// How many are selected.
+        found: usize,
+        /// How many may be.
+        limit: usize,
+    },
 }
 
 fn in_field(field: Option<&'static str>) -> String {

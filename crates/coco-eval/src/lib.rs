@@ -3,9 +3,11 @@
 
 mod accumulate;
 mod bootstrap;
+mod by_image;
 mod cells;
 mod collect;
 mod compare;
+mod confusion;
 mod curve;
 mod detections;
 mod error;
@@ -26,11 +28,15 @@ mod policy;
 mod positions;
 mod stored;
 mod summary;
+mod tide;
+mod tide_repair;
+mod tide_report;
 mod weighted;
 mod writer;
 
 pub use bootstrap::{Bootstrap, BootstrapParams};
 pub use compare::{CategoryDifference, Comparison, FigureDifference, Verdict};
+pub use confusion::{ConfusionFigures, ConfusionMatrix, ConfusionParams, confusion_matrix};
 pub use curve::{Curve, Hit, Outcome, curve_from_hits, least_hits, precision_recall_curve};
 pub use detections::{Detection, Detections};
 pub use error::{Error, Record};
@@ -46,3 +52,5 @@ pub use outcomes::Outcomes;
 pub use params::{AreaRange, EvalParams, Pooling, coco_area_ranges, linspace};
 pub use policy::{DuplicateIds, IdZero, InputPolicy, NegativeSizes};
 pub use summary::Summary;
+pub use tide::{TideParams, tide};
+pub use tide_report::{TideCategory, TideError, TideFigure, TideFigures, TideKind, TideReport};
