@@ -170,6 +170,7 @@ impl Universe {
     }
 }
 
+/// Refuses a detection on an image that the ground truth does not list.
 pub(crate) fn check_images(ground_truth: &GroundTruth, detections: &Detections) -> Result<(), Error> {
     let images = ground_truth.images();
     let mut known = None;
@@ -192,7 +193,8 @@ pub(crate) struct Groups {
 }
 
 impl Groups {
-    fn sort_by_image(&mut self) {
+    /// Sorts the rows of each group by image and keeps the order of an image's rows.
+    pub(crate) fn sort_by_image(&mut self) {
         for group in self.starts.windows(2) {
             self.placed[group[0]..group[1]].sort_by_key(|row| row.image);
         }

@@ -156,7 +156,7 @@ fn rank(tables: &Tables<'_>, detections: &[Placed], inside: &[u32]) -> (Category
 }
 
 /// Bit `a` for each area range that holds `area`.
-fn ranges_around(area: f64, params: &EvalParams) -> u32 {
+pub(crate) fn ranges_around(area: f64, params: &EvalParams) -> u32 {
     let bit = |(a, range): (usize, &AreaRange)| u32::from(range.contains(area)) << a;
     params.area_ranges.iter().enumerate().map(bit).sum()
 }

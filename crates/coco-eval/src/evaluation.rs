@@ -185,10 +185,45 @@ impl Evaluation {
         self.mean(selection, &self.recall, 1)
     }
 
+    /// Mean of the defined precisions in a selection at each recall threshold: its precision-recall curve;
+    /// -1 when it holds none, or names what was not evaluated.
+    #[must_use]
+    pub fn precision_curve(&self, selection: &Selection<'_>) -> Vec<f64> {
+        self.curve(selection, &self.precision)
+    }
+
+    /// Mean score in a selection at each recall threshold. For one category and IoU threshold it is the
+    /// score at which a detector has to be cut to reach that recall, 0 where it never does.
+    #[must_use]
+    pub fn score_curve(&self, selection: &Selection<'_>) -> Vec<f64> {
+        self.curve(selection, &self.scores)
+    }
+
+    fn curve(&self, selection: &Selection<'_>, values: &[f64]) -> Vec<f64> {
+        let steps = self.shape.recall_thresholds;
+        let thresholds = self.selected_thresholds(selection);
+        let columns = self.selected_columns(selection);
+        let at = |r| {
+            let rows = thresholds.iter().map(move |t| t * steps + r);
+            mean_of_defined(&self.entries(values, rows, &columns))
+        };
+        (0..steps).map(at).collect()
+    }
+
     /// Mean over `values[T, steps, K, A, M]`, entries in that order.
     fn mean(&self, selection: &Selection<'_>, values: &[f64], steps: usize) -> f64 {
-        let of_iou = |t: f64| selection.iou_threshold.is_none_or(|wanted| wanted == t);
-        let thresholds = positions(&self.params.iou_thresholds, |&t| of_iou(t));
+        let thresholds = self.selected_thresholds(selection);
+        let rows = thresholds.iter().flat_map(|t| t * steps..(t + 1) * steps);
+        mean_of_defined(&self.entries(values, rows, &self.selected_columns(selection)))
+    }
+
+    fn selected_thresholds(&self, selection: &Selection<'_>) -> Vec<usize> {
+        let wanted = |&t: &f64| selection.iou_threshold.is_none_or(|wanted| wanted == t);
+        positions(&self.params.iou_thresholds, wanted)
+    }
+
+    /// Positions along the last three dimensions, `[K, A, M]`.
+    fn selected_columns(&self, selection: &Selection<'_>) -> Vec<usize> {
         let categories: Vec<usize> = match selection.category_id {
             None => (0..self.shape.categories).collect(),
             Some(id) => positions(&self.category_ids, |&other| other == id),
@@ -197,14 +232,18 @@ impl Evaluation {
         let caps = &positions(&self.params.max_detections, |&cap| cap == selection.max_detections);
         let index = |(k, a, m)| self.shape.recall_index(0, k, a, m);
         let of_category = |&k: &usize| areas.iter().flat_map(move |&a| caps.iter().map(move |&m| (k, a, m)));
-        let columns: Vec<usize> = categories.iter().flat_map(of_category).map(index).collect();
-        let row = self.shape.recall_index(1, 0, 0, 0);
-        let mut selected = Vec::with_capacity(thresholds.len() * steps * columns.len());
-        for step in thresholds.iter().flat_map(|t| t * steps..(t + 1) * steps) {
-            let values = &values[step * row..(step + 1) * row];
-            selected.extend(columns.iter().map(|&column| values[column]));
+        categories.iter().flat_map(of_category).map(index).collect()
+    }
+
+    /// Entries of `values[rows, K, A, M]`.
+    fn entries(&self, values: &[f64], rows: impl Iterator<Item = usize>, columns: &[usize]) -> Vec<f64> {
+        let length = self.shape.recall_index(1, 0, 0, 0);
+        let mut entries = Vec::new();
+        for row in rows {
+            let values = &values[row * length..(row + 1) * length];
+            entries.extend(columns.iter().map(|&column| values[column]));
         }
-        mean_of_defined(&selected)
+        entries
     }
 
     /// One row of figures per category, in the order of dimension K.

@@ -11,7 +11,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use coco_eval::{
-    AreaRange, Detections, EvalParams, Evaluation, GroundTruth, InputPolicy, Pooling, Selection, evaluate,
+    AreaRange, CellMatches, Detections, EvalParams, Evaluation, GroundTruth, InputPolicy, Outcome, Pooling,
+    Selection, cell_matches, evaluate,
 };
 use serde_json::Value;
 
@@ -26,7 +27,7 @@ fn sha256_of_known_text() {
 #[test]
 fn fixtures() {
     let checked = check_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/coco"));
-    assert_eq!(checked, 15);
+    assert_eq!(checked, (15, 10));
 }
 
 #[test]
@@ -35,15 +36,15 @@ fn all_goldens() {
         println!("skipped: QUANT_GOLDENS is not set");
         return;
     };
-    assert!(check_all(&PathBuf::from(root).join("coco")) >= 15);
+    assert!(check_all(&PathBuf::from(root).join("coco")) >= (15, 10));
 }
 
-/// Checks every case below `root` and returns how many there were, after naming all that fail.
-fn check_all(root: &Path) -> usize {
+/// Checks every case below `root` and names all that fail; how many there were, and how many with matches.
+fn check_all(root: &Path) -> (usize, usize) {
     let mut cases: Vec<PathBuf> = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
     cases.retain(|path| path.join("expected.json").is_file());
     cases.sort();
-    let mut checked = 0;
+    let (mut checked, mut with_matches) = (0, 0);
     let mut faults = Vec::new();
     for case in &cases {
         let expected = read(&case.join("expected.json"));
@@ -51,13 +52,14 @@ fn check_all(root: &Path) -> usize {
             continue;
         }
         checked += 1;
+        with_matches += usize::from(case.join("eval_imgs.json").is_file());
         for fault in check(case, &expected) {
             faults.push(format!("{}: {fault}", case.file_name().unwrap().display()));
         }
     }
     assert!(faults.is_empty(), "{} faults\n{}", faults.len(), faults.join("\n"));
-    println!("{checked} cases equal to the bit");
-    checked
+    println!("{checked} cases equal to the bit, {with_matches} with matches");
+    (checked, with_matches)
 }
 
 fn check(case: &Path, expected: &Value) -> Vec<String> {
@@ -80,6 +82,61 @@ fn check(case: &Path, expected: &Value) -> Vec<String> {
     }
     faults.extend(check_summary(&evaluation, &expected["stats_bits"]));
     faults.extend(check_per_category(&evaluation, &expected["per_category"]));
+    let matches = case.join("eval_imgs.json");
+    if matches.is_file() {
+        let cells = cell_matches(&ground_truth, &detections, &params).unwrap();
+        faults.extend(check_matches(&cells, &ground_truth, &params, &read(&matches)));
+    }
+    faults
+}
+
+/// pycocotools tells ids instead of rows, 0 for none; its ids of detections are rows from 1.
+fn check_matches(
+    cells: &[CellMatches],
+    truth: &GroundTruth,
+    params: &EvalParams,
+    expected: &Value,
+) -> Vec<String> {
+    let id = |row: u32| truth.ids()[row as usize];
+    let found = cells.iter().map(|cell| {
+        let range = &params.area_ranges[cell.area_range];
+        // ignored ground truths come last, and keep their order
+        let mut order: Vec<usize> = (0..cell.ground_truths.len()).collect();
+        order.sort_by_key(|&g| cell.ignored[g]);
+        let gt_id = |&g: &usize| id(cell.ground_truths[g]);
+        let dt_matches =
+            cell.matches.iter().map(|row| row.iter().map(|m| m.map_or(0, |g| gt_id(&(g as usize)))));
+        let taken_by = |row: &Vec<Option<u32>>, g: usize| {
+            let last = row.iter().rposition(|m| *m == Some(g as u32));
+            last.map_or(0, |d| cell.detections[d] + 1)
+        };
+        let gt_matches = cell.matches.iter().map(|row| order.iter().map(move |&g| taken_by(row, g)));
+        let dt_ignore = cell.outcomes.iter().map(|row| row.iter().map(|&o| u8::from(o == Outcome::Ignored)));
+        serde_json::json!({
+            "image_id": cell.image_id,
+            "category_id": cell.category_id.unwrap_or(-1),
+            "area_range": [range.low, range.high],
+            "dt_ids": cell.detections.iter().map(|row| row + 1).collect::<Vec<_>>(),
+            "gt_ids": order.iter().map(gt_id).collect::<Vec<_>>(),
+            "gt_ignore": order.iter().map(|&g| u8::from(cell.ignored[g])).collect::<Vec<_>>(),
+            "dt_matches": dt_matches.map(Iterator::collect::<Vec<_>>).collect::<Vec<_>>(),
+            "gt_matches": gt_matches.map(Iterator::collect::<Vec<_>>).collect::<Vec<_>>(),
+            "dt_ignore": dt_ignore.map(Iterator::collect::<Vec<_>>).collect::<Vec<_>>(),
+        })
+    });
+    let expected = expected.as_array().unwrap();
+    let mut faults = Vec::new();
+    let found: Vec<Value> = found.collect();
+    if found.len() != expected.len() {
+        faults.push(format!("{} cells with matches, expected {}", found.len(), expected.len()));
+    }
+    for (found, expected) in found.iter().zip(expected) {
+        for (field, expected) in expected.as_object().unwrap() {
+            if found[field] != *expected {
+                faults.push(format!("{field} of {found}, expected {expected}"));
+            }
+        }
+    }
     faults
 }
 
