@@ -6,10 +6,13 @@ use crate::detections::Detections;
 use crate::error::Error;
 use crate::ground_truth::GroundTruth;
 use crate::iou::{Overlap, Overlaps, box_iou};
+use crate::positions::Positions;
 
 /// Ids of the images and categories to look at, both ascending; rows of anything else are left out.
 pub(crate) struct Subset {
-    image_ids: Vec<i64>,
+    images: Positions,
+    image_count: usize,
+    categories: Positions,
     category_ids: Vec<i64>,
 }
 
@@ -35,14 +38,20 @@ impl Subset {
     ) -> Self {
         let all_images = || ground_truth.images().iter().map(|image| image.id).collect();
         let all_categories = || ground_truth.categories().iter().map(|category| category.id).collect();
+        let mut image_ids = image_ids.map_or_else(all_images, <[i64]>::to_vec);
+        let mut category_ids = category_ids.map_or_else(all_categories, <[i64]>::to_vec);
+        image_ids.sort_unstable();
+        category_ids.sort_unstable();
         Self {
-            image_ids: sorted_unique(image_ids.map_or_else(all_images, <[i64]>::to_vec)),
-            category_ids: sorted_unique(category_ids.map_or_else(all_categories, <[i64]>::to_vec)),
+            images: Positions::of(&mut image_ids),
+            image_count: image_ids.len(),
+            categories: Positions::of(&mut category_ids),
+            category_ids,
         }
     }
 
     pub(crate) fn images(&self) -> usize {
-        self.image_ids.len()
+        self.image_count
     }
 
     pub(crate) fn category_ids(&self) -> &[i64] {
@@ -71,12 +80,9 @@ impl Subset {
 
     fn group(&self, rows: impl Iterator<Item = (u32, i64, i64)>) -> ByImage {
         let mut placed = Vec::new();
-        let mut last = (None, None); // rows of an image mostly follow each other
         for (row, image_id, category_id) in rows {
-            if last.0 != Some(image_id) {
-                last = (Some(image_id), position(&self.image_ids, image_id));
-            }
-            if let (Some(image), Some(category)) = (last.1, position(&self.category_ids, category_id)) {
+            let (image, category) = (self.images.find(image_id), self.categories.find(category_id));
+            if let (Some(image), Some(category)) = (image, category) {
                 placed.push((image, Item { row, category }));
             }
         }
@@ -91,16 +97,6 @@ impl ByImage {
     pub(crate) fn image(&self, image: usize) -> &[Item] {
         &self.items[self.starts[image]..self.starts[image + 1]]
     }
-}
-
-fn sorted_unique(mut ids: Vec<i64>) -> Vec<i64> {
-    ids.sort_unstable();
-    ids.dedup();
-    ids
-}
-
-fn position(ids: &[i64], id: i64) -> Option<u32> {
-    ids.binary_search(&id).ok().map(|at| at as u32)
 }
 
 /// By falling score, -0.0 equal to 0.0; scores are never NaN.
