@@ -64,7 +64,7 @@ impl EvaluationJob {
 
 /// Does the work in a pool of as many threads.
 #[cfg(feature = "rayon")]
-fn with_threads<R: Send>(
+pub(crate) fn with_threads<R: Send>(
     threads: usize,
     work: impl FnOnce() -> Result<R, Failure> + Send,
 ) -> Result<R, Failure> {
@@ -73,7 +73,10 @@ fn with_threads<R: Send>(
 
 /// Does the work here; the options refused more than one thread.
 #[cfg(not(feature = "rayon"))]
-fn with_threads<R>(_threads: usize, work: impl FnOnce() -> Result<R, Failure>) -> Result<R, Failure> {
+pub(crate) fn with_threads<R>(
+    _threads: usize,
+    work: impl FnOnce() -> Result<R, Failure>,
+) -> Result<R, Failure> {
     work()
 }
 

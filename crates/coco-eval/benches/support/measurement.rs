@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::Failure;
+use crate::bootstrap_run::BootstrapJob;
 use crate::evaluation_run::EvaluationJob;
 use crate::options::MEASURE;
 
@@ -14,6 +15,8 @@ use crate::options::MEASURE;
 pub(crate) enum Measurement {
     /// Load, evaluate and summarise; ends in an `EvaluationRun`.
     Evaluation(EvaluationJob),
+    /// Compare two detectors; ends in a `BootstrapRun`.
+    Bootstrap(BootstrapJob),
 }
 
 impl Measurement {
@@ -34,6 +37,7 @@ impl Measurement {
     pub(crate) fn run_here(&self) -> Result<(), Failure> {
         let result = match self {
             Self::Evaluation(job) => serde_json::to_string(&job.run()?)?,
+            Self::Bootstrap(job) => serde_json::to_string(&job.run()?)?,
         };
         println!("{result}");
         Ok(())

@@ -7,7 +7,7 @@ use crate::sets::{SETS, Set};
 /// The argument by which the program asks itself for a measurement, given as JSON.
 pub(crate) const MEASURE: &str = "--measure";
 
-const USAGE: &str = "options: --rounds N, --set d100,d300, --threads 1,2, --json";
+const USAGE: &str = "options: --rounds N, --set d100,d300, --threads 1,2, --json, --bootstrap SAMPLES";
 
 /// What the program was started for.
 pub(crate) enum Command {
@@ -23,12 +23,15 @@ pub(crate) struct Options {
     pub(crate) sets: Vec<&'static Set>,
     pub(crate) threads: Vec<usize>,
     pub(crate) json: bool,
+    /// Compare two detectors by so many samples instead.
+    pub(crate) bootstrap: Option<usize>,
 }
 
 impl Command {
     pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, Failure> {
         let threads = if cfg!(feature = "rayon") { vec![1, 2] } else { vec![1] };
-        let mut options = Options { rounds: 5, sets: SETS.iter().collect(), threads, json: false };
+        let sets = SETS.iter().collect();
+        let mut options = Options { rounds: 5, sets, threads, json: false, bootstrap: None };
         let mut asked_by_cargo_bench = false;
         while let Some(name) = arguments.next() {
             let mut value = || arguments.next().ok_or_else(|| format!("{name} needs a value; {USAGE}"));
@@ -37,6 +40,7 @@ impl Command {
                 "--rounds" => options.rounds = positive(&value()?)?,
                 "--set" => options.sets = list(&value()?, Set::by_name)?,
                 "--threads" => options.threads = list(&value()?, threads_of)?,
+                "--bootstrap" => options.bootstrap = Some(positive(&value()?)?),
                 "--json" => options.json = true,
                 "--bench" => asked_by_cargo_bench = true,
                 _ => return Err(format!("unknown argument {name}; {USAGE}").into()),
