@@ -1,13 +1,11 @@
 //! Detections to be scored.
 
-use std::path::Path;
-
 use serde::Serialize;
 
 use crate::error::{Error, Record};
-use crate::ground_truth::{check_box, check_finite, check_row_count, required};
-use crate::json::{self, Cursor, Row, RowKind, Rows};
+use crate::json::rows::Field;
 use crate::policy::InputPolicy;
+use crate::refusal::{Refusal, check_box, check_finite, check_row_count};
 
 /// One detected box, in the field order of a COCO results file.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -49,8 +47,13 @@ impl Detections {
     pub fn push(&mut self, detection: &Detection) -> Result<(), Error> {
         let record = Record::Result { index: self.len() };
         check_row_count(record, self.len())?;
-        check_box(record, &detection.bbox, self.policy.negative_sizes)?;
-        check_finite(record, "score", detection.score)?;
+        self.add(detection).map_err(|refusal| refusal.into_error(record, None))
+    }
+
+    #[inline]
+    pub(crate) fn add(&mut self, detection: &Detection) -> Result<(), Refusal> {
+        check_box(&detection.bbox, self.policy.negative_sizes)?;
+        check_finite(Field::Score, 0, detection.score)?;
         self.image_ids.push(detection.image_id);
         self.category_ids.push(detection.category_id);
         self.boxes.push(detection.bbox);
@@ -74,31 +77,37 @@ impl Detections {
         Ok(())
     }
 
-    /// Reads a COCO results file: a list of objects with `image_id`, `category_id`, `bbox` and `score`.
-    ///
-    /// Other fields are skipped, `id`, `area` and `iscrowd` among them. An empty list is an empty set
-    /// (quirk `empty-results`).
-    ///
-    /// # Errors
-    ///
-    /// Text that is not such JSON, with the index and field at fault, and all of [`push`](Self::push)'s.
-    pub fn from_json(json: &[u8], policy: InputPolicy) -> Result<Self, Error> {
-        let cursor = Cursor::new();
-        let mut detections = Self::new(policy);
-        let sink = |index, row| detections.push(&detection_of(index, &row)?);
-        json::parse(json, &cursor, Rows { cursor: &cursor, kind: RowKind::Result, sink })?;
-        Ok(detections)
+    pub(crate) fn policy(&self) -> InputPolicy {
+        self.policy
     }
 
-    /// Reads a COCO results file from disk; see [`from_json`](Self::from_json).
-    ///
-    /// # Errors
-    ///
-    /// A file that cannot be read, and all of [`from_json`](Self::from_json)'s.
-    pub fn from_json_file(path: impl AsRef<Path>, policy: InputPolicy) -> Result<Self, Error> {
-        let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|cause| Error::File { path: path.to_owned(), cause })?;
-        Self::from_json(&bytes, policy)
+    /// Makes room for `rows` more if it is to be had; without it the columns grow as they fill.
+    pub(crate) fn reserve(&mut self, rows: usize) {
+        let _ = self.image_ids.try_reserve(rows);
+        let _ = self.category_ids.try_reserve(rows);
+        let _ = self.boxes.try_reserve(rows);
+        let _ = self.scores.try_reserve(rows);
+    }
+
+    /// Takes all rows away but keeps their room.
+    #[cfg(feature = "rayon")]
+    pub(crate) fn clear(&mut self) {
+        self.image_ids.clear();
+        self.category_ids.clear();
+        self.boxes.clear();
+        self.scores.clear();
+    }
+
+    /// Moves all rows of `others`, which have been checked, behind these; `others` keeps its room.
+    #[cfg(feature = "rayon")]
+    pub(crate) fn append(&mut self, others: &mut Self) {
+        let Self { image_ids, category_ids, boxes, scores, .. } = self;
+        let narrow = || {
+            image_ids.append(&mut others.image_ids);
+            category_ids.append(&mut others.category_ids);
+            scores.append(&mut others.scores);
+        };
+        rayon::join(|| boxes.append(&mut others.boxes), narrow);
     }
 
     /// Number of detections.
@@ -152,14 +161,4 @@ impl Detections {
     pub fn scores(&self) -> &[f64] {
         &self.scores
     }
-}
-
-fn detection_of(index: usize, row: &Row) -> Result<Detection, Error> {
-    let record = Record::Result { index };
-    Ok(Detection {
-        image_id: required(record, "image_id", row.image_id)?,
-        category_id: required(record, "category_id", row.category_id)?,
-        bbox: required(record, "bbox", row.bbox)?,
-        score: required(record, "score", row.score)?,
-    })
 }

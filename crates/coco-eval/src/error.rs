@@ -47,6 +47,87 @@ impl fmt::Display for Record {
     }
 }
 
+/// A place in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Line, from 1; lines end with a line feed.
+    pub line: u64,
+    /// Bytes before the place, in the whole file.
+    pub byte: u64,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, byte {}", self.line, self.byte)
+    }
+}
+
+/// What is wrong with the text of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum JsonFault {
+    /// The file ends inside a value.
+    #[error("the file ends too early")]
+    UnexpectedEnd,
+    /// More text after the outermost bracket has been closed.
+    #[error("only white space may follow the outermost closing bracket")]
+    Trailing,
+    /// A list was to start here.
+    #[error("expected a list, `[`")]
+    List,
+    /// The outermost object of an annotations file was to start here.
+    #[error("expected an object, `{{`, with `images`, `categories` and `annotations`")]
+    Object,
+    /// A record was to start here.
+    #[error("expected a record, `{{`")]
+    Record,
+    /// A name in quotes was to start here.
+    #[error("expected a name in double quotes")]
+    Key,
+    /// A name without its colon.
+    #[error("expected `:` after the name")]
+    Colon,
+    /// Neither another element nor the end of a list or object.
+    #[error("expected `,` or the closing bracket")]
+    CommaOrEnd,
+    /// No JSON value starts here.
+    #[error("expected a JSON value")]
+    Value,
+    /// A string was to start here.
+    #[error("expected a string")]
+    String,
+    /// A list of another shape than `[x, y, width, height]`.
+    #[error("expected a list of four numbers, [x, y, width, height]")]
+    Box,
+    /// Neither a boolean nor an integer.
+    #[error("expected 0, 1, true or false")]
+    Flag,
+    /// No number, or one in a notation that JSON lacks, such as `NaN`, `+1`, `01`, `.5` or `1.`.
+    #[error("expected a number in JSON notation")]
+    Number,
+    /// A number that no f64 holds.
+    #[error("a number beyond the range of f64")]
+    NumberRange,
+    /// A number with a fraction, an exponent, or the integer `-0`.
+    #[error("expected an integer")]
+    Integer,
+    /// An integer that no i64 holds.
+    #[error("an integer beyond the range of 64 bits")]
+    IntegerRange,
+    /// Bytes in a string that are not UTF-8.
+    #[error("text that is not UTF-8")]
+    Utf8,
+    /// A line end, or another character below U+0020, in a string.
+    #[error("a control character in a string; write it as an escape")]
+    ControlCharacter,
+    /// A backslash before something else than `"\\/bfnrt` or `u` and four hexadecimal digits.
+    #[error("an escape that JSON lacks")]
+    Escape,
+    /// Half of a surrogate pair.
+    #[error("half of a surrogate pair")]
+    Surrogate,
+}
+
 /// A reason why reading, evaluating, summarising or writing stopped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -59,15 +140,45 @@ pub enum Error {
         /// What the operating system said.
         cause: io::Error,
     },
+    /// The source of a file's bytes failed.
+    #[error("{}: cannot read on: {cause}", place(*record, Some(*position)))]
+    Read {
+        /// The record being read.
+        record: Record,
+        /// The first byte that was not used.
+        position: Position,
+        /// What the source said.
+        cause: io::Error,
+    },
     /// Text that is not JSON, or a value of another type than the field asks for.
-    #[error("{record}{}: {cause}", in_field(*field))]
+    #[error("{}: {}{fault}", place(*record, Some(*position)), in_field(*field))]
     Json {
-        /// Where the reader stood.
+        /// The record being read.
         record: Record,
         /// The field being read, when the reader was inside one.
         field: Option<&'static str>,
-        /// What the parser said, with line and column.
-        cause: serde_json::Error,
+        /// Where the fault lies.
+        position: Position,
+        /// What is wrong there.
+        fault: JsonFault,
+    },
+    /// A skipped value with more than 128 open brackets.
+    #[error("{}: brackets nested more than 128 deep", place(*record, Some(*position)))]
+    TooDeep {
+        /// The record being read.
+        record: Record,
+        /// The first bracket too many.
+        position: Position,
+    },
+    /// A record, a section's name or a number longer than [`ReadLimits::record_bytes`](crate::ReadLimits).
+    #[error("{}: longer than {limit} bytes; `ReadLimits::record_bytes` says how many are allowed", place(*record, Some(*position)))]
+    RecordTooLong {
+        /// The record being read.
+        record: Record,
+        /// Where it starts.
+        position: Position,
+        /// Most bytes allowed.
+        limit: usize,
     },
     /// Results could not be written.
     #[error("cannot write the results: {cause}")]
@@ -82,44 +193,71 @@ pub enum Error {
         section: &'static str,
     },
     /// A record without a field that evaluation needs.
-    #[error("{record} has no `{field}`")]
+    #[error("{}: no `{field}`, which every such record needs", place(*record, *position))]
     MissingField {
         /// The record.
         record: Record,
+        /// Where it starts, if it is from a file.
+        position: Option<Position>,
         /// The absent field.
         field: &'static str,
     },
     /// A NaN or an infinity.
-    #[error("{record} has `{field}` = {value}; it must be finite")]
+    #[error("{}: `{field}` has {value}; numbers must be finite", place(*record, *position))]
     NotFinite {
         /// The record.
         record: Record,
+        /// Where the number starts, if it is from a file.
+        position: Option<Position>,
         /// The field.
         field: &'static str,
         /// Its value.
         value: f64,
     },
     /// A negative width, height or area under [`NegativeSizes::Reject`](crate::NegativeSizes::Reject).
-    #[error("{record} has a negative size in `{field}`: {value}; boxes are [x, y, width, height]")]
+    #[error("{}: negative size in `{field}`: {value}; boxes are [x, y, width, height]", place(*record, *position))]
     NegativeSize {
         /// The record.
         record: Record,
+        /// Where the number starts, if it is from a file.
+        position: Option<Position>,
         /// The field.
         field: &'static str,
         /// The negative number.
         value: f64,
     },
     /// An annotation id used twice under [`DuplicateIds::Reject`](crate::DuplicateIds::Reject).
-    #[error("{record} repeats the id of an earlier annotation; ids must be unique under this policy")]
+    #[error("{}: the id of {earlier} again; ids must be unique under this policy", place(*record, *position))]
     DuplicateId {
-        /// The later of the two annotations.
+        /// The first annotation whose id is not new.
         record: Record,
+        /// Where it starts, if it is from a file that can be read twice.
+        position: Option<Position>,
+        /// The annotation that has the id already.
+        earlier: Record,
     },
-    /// More rows than the 32-bit row numbers of this crate can name.
-    #[error("{record} is beyond the limit of {} rows", u32::MAX)]
+    /// An annotation on an image, or of a category, that is not listed, under
+    /// [`UnknownIds::Reject`](crate::UnknownIds::Reject).
+    #[error("{}: `{field}` {id} is not listed; list it, or drop such annotations by `UnknownIds::Drop`", place(*record, *position))]
+    UnknownId {
+        /// The annotation.
+        record: Record,
+        /// Where it starts, if it is from a file that can be read twice.
+        position: Option<Position>,
+        /// `image_id` or `category_id`.
+        field: &'static str,
+        /// The id that is not listed.
+        id: i64,
+    },
+    /// More rows than [`ReadLimits::rows`](crate::ReadLimits), or than 32-bit row numbers can name.
+    #[error("{}: beyond the limit of {limit} rows", place(*record, *position))]
     TooManyRows {
         /// The first row too many.
         record: Record,
+        /// Where it starts, if it is from a file.
+        position: Option<Position>,
+        /// Most rows allowed.
+        limit: usize,
     },
     /// A detection on an image that the ground truth does not list.
     #[error("result at index {index} is for image id {image_id}, which the ground truth does not list")]
@@ -226,5 +364,9 @@ pub enum Error {
 }
 
 fn in_field(field: Option<&'static str>) -> String {
-    field.map_or_else(String::new, |name| format!(", field `{name}`"))
+    field.map_or_else(String::new, |name| format!("field `{name}`: "))
+}
+
+fn place(record: Record, position: Option<Position>) -> String {
+    position.map_or_else(|| record.to_string(), |position| format!("{record}, {position}"))
 }

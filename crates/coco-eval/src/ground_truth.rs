@@ -1,18 +1,14 @@
 //! Images, categories and annotations.
 
 use std::collections::HashMap;
-use std::fmt;
-use std::path::Path;
-
-use serde::Deserialize;
-use serde::de::{self, DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 
 use crate::error::{Error, Record};
-use crate::json::{self, Cursor, List, Row, RowKind, Rows};
-use crate::policy::{DuplicateIds, InputPolicy, NegativeSizes};
+use crate::json::rows::Field;
+use crate::policy::{DuplicateIds, InputPolicy, UnknownIds};
+use crate::refusal::{Refusal, check_box, check_finite, check_row_count, check_size};
 
 /// An image of the data set.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
     /// Its id, any integer.
     pub id: i64,
@@ -21,7 +17,7 @@ pub struct Image {
 }
 
 /// A category of the data set.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Category {
     /// Its id, any integer.
     pub id: i64,
@@ -78,38 +74,11 @@ impl GroundTruth {
         annotations: impl IntoIterator<Item = Annotation>,
         policy: InputPolicy,
     ) -> Result<Self, Error> {
-        let mut ground_truth = Self { policy, ..Self::default() };
+        let mut ground_truth = Self::empty(policy);
         for annotation in annotations {
             ground_truth.push(&annotation)?;
         }
         ground_truth.finish(images, categories)
-    }
-
-    /// Reads a COCO annotations file: an object with `images`, `categories` and `annotations`.
-    ///
-    /// Each annotation needs `id`, `image_id`, `category_id`, `bbox`, `area` and `iscrowd`; everything
-    /// else is skipped.
-    ///
-    /// # Errors
-    ///
-    /// Text that is not such JSON, with the record and field at fault, and all of [`new`](Self::new)'s.
-    pub fn from_json(json: &[u8], policy: InputPolicy) -> Result<Self, Error> {
-        let cursor = Cursor::new();
-        let mut ground_truth = Self { policy, ..Self::default() };
-        let file = AnnotationsFile { cursor: &cursor, ground_truth: &mut ground_truth };
-        let (images, categories) = json::parse(json, &cursor, file)?;
-        ground_truth.finish(images, categories)
-    }
-
-    /// Reads a COCO annotations file from disk; see [`from_json`](Self::from_json).
-    ///
-    /// # Errors
-    ///
-    /// A file that cannot be read, and all of [`from_json`](Self::from_json)'s.
-    pub fn from_json_file(path: impl AsRef<Path>, policy: InputPolicy) -> Result<Self, Error> {
-        let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|cause| Error::File { path: path.to_owned(), cause })?;
-        Self::from_json(&bytes, policy)
     }
 
     /// Images by ascending id.
@@ -203,12 +172,16 @@ impl GroundTruth {
         self.stand_ins.get(row as usize).map_or(row, |&other| other)
     }
 
-    fn push(&mut self, annotation: &Annotation) -> Result<(), Error> {
-        let record = Record::Annotation { index: self.len(), id: Some(annotation.id) };
-        check_row_count(record, self.len())?;
-        check_box(record, &annotation.bbox, self.policy.negative_sizes)?;
-        check_finite(record, "area", annotation.area)?;
-        check_size(record, "area", annotation.area, self.policy.negative_sizes)?;
+    /// An empty table to be filled by [`add`](Self::add) and [`finish`](Self::finish).
+    pub(crate) fn empty(policy: InputPolicy) -> Self {
+        Self { policy, ..Self::default() }
+    }
+
+    /// Takes in one row, in file order.
+    pub(crate) fn add(&mut self, annotation: &Annotation) -> Result<(), Refusal> {
+        check_box(&annotation.bbox, self.policy.negative_sizes)?;
+        check_finite(Field::Area, 0, annotation.area)?;
+        check_size(Field::Area, 0, annotation.area, self.policy.negative_sizes)?;
         self.ids.push(annotation.id);
         self.image_ids.push(annotation.image_id);
         self.category_ids.push(annotation.category_id);
@@ -218,23 +191,47 @@ impl GroundTruth {
         Ok(())
     }
 
-    fn finish(mut self, images: Vec<Image>, categories: Vec<Category>) -> Result<Self, Error> {
+    fn push(&mut self, annotation: &Annotation) -> Result<(), Error> {
+        let record = Record::Annotation { index: self.len(), id: Some(annotation.id) };
+        check_row_count(record, self.len())?;
+        self.add(annotation).map_err(|refusal| refusal.into_error(record, None))
+    }
+
+    /// Adds what the rows refer to, and checks what only shows when all is there.
+    pub(crate) fn finish(mut self, images: Vec<Image>, categories: Vec<Category>) -> Result<Self, Error> {
         self.images = sorted_unique(images, |image| image.id);
         self.categories = sorted_unique(categories, |category| category.id);
+        self.check_known()?;
         self.resolve_duplicates()?;
         Ok(self)
+    }
+
+    fn check_known(&self) -> Result<(), Error> {
+        if self.policy.unknown_ids == UnknownIds::Drop {
+            return Ok(());
+        }
+        for row in 0..self.len() {
+            let (image, category) = (self.image_ids[row], self.category_ids[row]);
+            let unknown =
+                |field, id| Error::UnknownId { record: self.record(row), position: None, field, id };
+            if self.images.binary_search_by_key(&image, |known| known.id).is_err() {
+                return Err(unknown("image_id", image));
+            }
+            if self.categories.binary_search_by_key(&category, |known| known.id).is_err() {
+                return Err(unknown("category_id", category));
+            }
+        }
+        Ok(())
     }
 
     /// Finds ids used more than once and applies the policy (quirk `duplicate-ids`).
     fn resolve_duplicates(&mut self) -> Result<(), Error> {
         let mut last_row = HashMap::with_capacity(self.len());
         for (row, &id) in (0u32..).zip(&self.ids) {
-            if last_row.insert(id, row).is_none() {
-                continue;
-            }
+            let Some(earlier) = last_row.insert(id, row) else { continue };
             if self.policy.duplicate_ids == DuplicateIds::Reject {
-                let record = Record::Annotation { index: row as usize, id: Some(id) };
-                return Err(Error::DuplicateId { record });
+                let (record, earlier) = (self.record(row as usize), self.record(earlier as usize));
+                return Err(Error::DuplicateId { record, position: None, earlier });
             }
             self.duplicate_ids.push(id);
         }
@@ -246,6 +243,10 @@ impl GroundTruth {
         }
         Ok(())
     }
+
+    fn record(&self, row: usize) -> Record {
+        Record::Annotation { index: row, id: self.ids.get(row).copied() }
+    }
 }
 
 fn sorted_unique<T>(mut items: Vec<T>, id: impl Fn(&T) -> i64) -> Vec<T> {
@@ -253,95 +254,4 @@ fn sorted_unique<T>(mut items: Vec<T>, id: impl Fn(&T) -> i64) -> Vec<T> {
     items.sort_by_key(&id);
     items.dedup_by_key(|item| id(item));
     items
-}
-
-/// Refuses a row whose number would not fit 32 bits.
-pub(crate) fn check_row_count(record: Record, rows: usize) -> Result<(), Error> {
-    if rows >= u32::MAX as usize { Err(Error::TooManyRows { record }) } else { Ok(()) }
-}
-
-/// Refuses NaN, infinities and, depending on the policy, negative widths and heights.
-pub(crate) fn check_box(record: Record, bbox: &[f64; 4], policy: NegativeSizes) -> Result<(), Error> {
-    for value in bbox {
-        check_finite(record, "bbox", *value)?;
-    }
-    check_size(record, "bbox", bbox[2], policy)?;
-    check_size(record, "bbox", bbox[3], policy)
-}
-
-/// Refuses NaN and infinities.
-pub(crate) fn check_finite(record: Record, field: &'static str, value: f64) -> Result<(), Error> {
-    if value.is_finite() { Ok(()) } else { Err(Error::NotFinite { record, field, value }) }
-}
-
-fn check_size(record: Record, field: &'static str, value: f64, policy: NegativeSizes) -> Result<(), Error> {
-    if value < 0.0 && policy == NegativeSizes::Reject {
-        return Err(Error::NegativeSize { record, field, value });
-    }
-    Ok(())
-}
-
-/// The value of a field, or the error that names it.
-pub(crate) fn required<T>(record: Record, field: &'static str, value: Option<T>) -> Result<T, Error> {
-    value.ok_or(Error::MissingField { record, field })
-}
-
-fn annotation_of(index: usize, row: &Row) -> Result<Annotation, Error> {
-    let record = Record::Annotation { index, id: row.id };
-    Ok(Annotation {
-        id: required(record, "id", row.id)?,
-        image_id: required(record, "image_id", row.image_id)?,
-        category_id: required(record, "category_id", row.category_id)?,
-        bbox: required(record, "bbox", row.bbox)?,
-        area: required(record, "area", row.area)?,
-        crowd: required(record, "iscrowd", row.crowd)?,
-    })
-}
-
-/// The outermost object of an annotations file.
-struct AnnotationsFile<'c> {
-    cursor: &'c Cursor,
-    ground_truth: &'c mut GroundTruth,
-}
-
-impl<'de> DeserializeSeed<'de> for AnnotationsFile<'_> {
-    type Value = (Vec<Image>, Vec<Category>);
-
-    fn deserialize<D: de::Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for AnnotationsFile<'_> {
-    type Value = (Vec<Image>, Vec<Category>);
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object with `images`, `categories` and `annotations`")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let Self { cursor, ground_truth } = self;
-        let (mut images, mut categories, mut annotations) = (None, None, None);
-        while let Some(section) = map.next_key::<String>()? {
-            match section.as_str() {
-                "images" => {
-                    images = Some(map.next_value_seed(List::new(cursor, |index| Record::Image { index }))?);
-                }
-                "categories" => {
-                    let list = List::new(cursor, |index| Record::Category { index });
-                    categories = Some(map.next_value_seed(list)?);
-                }
-                "annotations" => {
-                    let sink = |index, row| ground_truth.push(&annotation_of(index, &row)?);
-                    annotations =
-                        Some(map.next_value_seed(Rows { cursor, kind: RowKind::Annotation, sink })?);
-                }
-                _ => _ = map.next_value::<IgnoredAny>()?,
-            }
-        }
-        let missing = |section| cursor.stop::<A::Error>(Error::MissingSection { section });
-        annotations.ok_or_else(|| missing("annotations"))?;
-        let images = images.ok_or_else(|| missing("images"))?;
-        Ok((images, categories.ok_or_else(|| missing("categories"))?))
-    }
 }

@@ -38,6 +38,43 @@ pub enum IdZero {
     Ordinary,
 }
 
+/// What to do with an annotation on an image, or of a category, that the data set does not list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum UnknownIds {
+    /// It stays in the table and takes no part in an evaluation, as in pycocotools.
+    #[default]
+    Drop,
+    /// An error that names the annotation and the unknown id.
+    Reject,
+}
+
+/// How much a reader of files takes before it refuses to go on.
+///
+/// Change single limits by `ReadLimits { rows: 1000, ..ReadLimits::DEFAULT }`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadLimits {
+    /// Bytes of one record: an element of `images`, `categories`, `annotations` or results. Default 16 MiB.
+    ///
+    /// The same holds for the name of a section and for one number.
+    pub record_bytes: usize,
+    /// Rows of one list, default 2^27. Row numbers have 32 bits, so more than 2^32 - 1 are never taken.
+    pub rows: usize,
+    /// Bytes read from the source at a time, default 256 KiB; longer records make the buffer grow.
+    pub buffer_bytes: usize,
+}
+
+impl ReadLimits {
+    /// Room for any COCO-like data set.
+    pub const DEFAULT: Self = Self { record_bytes: 16 << 20, rows: 1 << 27, buffer_bytes: 256 << 10 };
+}
+
+impl Default for ReadLimits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
 /// How strictly rows are taken in. The default refuses negative sizes and keeps the duplicate-id quirk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct InputPolicy {
@@ -45,13 +82,25 @@ pub struct InputPolicy {
     pub duplicate_ids: DuplicateIds,
     /// Negative widths, heights and areas.
     pub negative_sizes: NegativeSizes,
+    /// Annotations on images, or of categories, that are not listed.
+    pub unknown_ids: UnknownIds,
+    /// What readers of files refuse for its size.
+    pub limits: ReadLimits,
 }
 
 impl InputPolicy {
     /// Accepts whatever pycocotools accepts without complaint, and scores it the same way.
-    pub const PYCOCOTOOLS: Self =
-        Self { duplicate_ids: DuplicateIds::LastStandsIn, negative_sizes: NegativeSizes::Keep };
-    /// Refuses duplicate ids and negative sizes.
-    pub const STRICT: Self =
-        Self { duplicate_ids: DuplicateIds::Reject, negative_sizes: NegativeSizes::Reject };
+    pub const PYCOCOTOOLS: Self = Self {
+        duplicate_ids: DuplicateIds::LastStandsIn,
+        negative_sizes: NegativeSizes::Keep,
+        unknown_ids: UnknownIds::Drop,
+        limits: ReadLimits::DEFAULT,
+    };
+    /// Refuses duplicate ids, negative sizes, and annotations on images or of categories that are not listed.
+    pub const STRICT: Self = Self {
+        duplicate_ids: DuplicateIds::Reject,
+        negative_sizes: NegativeSizes::Reject,
+        unknown_ids: UnknownIds::Reject,
+        limits: ReadLimits::DEFAULT,
+    };
 }

@@ -5,7 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// The files below a folder.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()
+}
 
 #[test]
 fn every_quirk_has_one_home() {
@@ -18,8 +24,7 @@ fn every_quirk_has_one_home() {
         .collect();
     assert!(homes.len() > 20, "table not found");
     let mut faults = Vec::new();
-    for entry in fs::read_dir(root.join("src")).unwrap() {
-        let path = entry.unwrap().path();
+    for path in sources(&root.join("src")) {
         let file = path.file_name().unwrap().display().to_string();
         let text = fs::read_to_string(&path).unwrap();
         // a doc comment may break the line between the two words

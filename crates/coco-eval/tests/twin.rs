@@ -53,7 +53,8 @@ fn policies_for_duplicate_ids() {
     };
     let build = |duplicate_ids| {
         let images = vec![Image { id: 1, file_name: None }, Image { id: 2, file_name: None }];
-        let policy = InputPolicy { duplicate_ids, negative_sizes: NegativeSizes::Reject };
+        let policy =
+            InputPolicy { duplicate_ids, negative_sizes: NegativeSizes::Reject, ..InputPolicy::default() };
         let annotations = [annotation(0.0, 1), annotation(100.0, 2)];
         GroundTruth::new(images, vec![Category { id: 1, name: None }], annotations, policy)
     };

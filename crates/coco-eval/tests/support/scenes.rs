@@ -1,32 +1,11 @@
 //! Random sets with several categories an image, full of equal scores, equal overlaps and crowd regions.
 
+#[path = "random.rs"]
+mod random;
+
 use coco_eval::{Annotation, Category, Detection, Detections, GroundTruth, Image, InputPolicy};
 
-/// Splitmix64.
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// In [0, n).
-    pub(crate) fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-
-    pub(crate) fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-
-    pub(crate) fn pick<T: Copy>(&mut self, items: &[T]) -> T {
-        items[self.below(items.len() as u64) as usize]
-    }
-}
+pub(crate) use random::Random;
 
 #[derive(Clone)]
 pub(crate) struct Scenes {
