@@ -4,8 +4,9 @@ use crate::error::Error;
 use crate::evaluation::CategoryFigures;
 use crate::outcomes::Outcomes;
 use crate::parallel;
+use crate::part::Scratch;
 use crate::summary::Summary;
-use crate::weighted::{Sample, Scratch, Weighted};
+use crate::weighted::{Sample, Weighted};
 
 /// How to draw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

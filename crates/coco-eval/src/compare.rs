@@ -142,8 +142,7 @@ impl Outcomes {
     }
 
     /// The influence of every image on the difference in AP to another detector, the candidate: the images
-    /// that cost most come first. Takes a weighted evaluation for each image and category that share
-    /// something.
+    /// that cost most come first. Where AP is undefined it counts as 0.
     ///
     /// # Errors
     ///

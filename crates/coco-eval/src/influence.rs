@@ -5,7 +5,8 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::outcomes::Outcomes;
 use crate::parallel;
-use crate::weighted::{Scratch, Weighted};
+use crate::weighted::Weighted;
+use crate::without_each::WithoutEach;
 
 /// What one image adds to the difference in average precision between two detectors.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -45,10 +46,10 @@ pub(crate) fn influences(baseline: &Outcomes, candidate: &Outcomes) -> Result<Ve
 
 fn left_out(outcomes: &Outcomes) -> Result<LeftOut, Error> {
     let weighted = Weighted::new(outcomes)?;
-    let categories = parallel::map(weighted.categories(), |k| category_left_out(&weighted, k));
+    let categories = parallel::map(weighted.categories(), |k| weighted.without_each(k));
     let (mut sum, mut defined) = (0.0, 0_i64);
     let mut change = vec![(0.0, 0_i64); weighted.images()];
-    for (whole, without) in categories.into_iter().flatten() {
+    for WithoutEach { whole, without } in categories.into_iter().flatten() {
         sum += whole;
         defined += 1;
         for (image, without) in without {
@@ -62,21 +63,4 @@ fn left_out(outcomes: &Outcomes) -> Result<LeftOut, Error> {
     let mean = |sum: f64, defined: i64| if defined > 0 { sum / defined as f64 } else { 0.0 };
     let without = change.iter().map(|(by, fewer)| mean(sum + by, defined + fewer)).collect();
     Ok(LeftOut { whole: mean(sum, defined), without })
-}
-
-/// Average precision of a category, and for each image that matters to it without that image, `None` where
-/// no ground truth is left. `None` for a category that is undefined anyway.
-#[expect(clippy::type_complexity, reason = "read in one place")]
-fn category_left_out(weighted: &Weighted, k: usize) -> Option<(f64, Vec<(u32, Option<f64>)>)> {
-    let part = weighted.first_part(k)?;
-    let mut scratch = Scratch::default();
-    let mut weights = vec![1; weighted.images()];
-    let whole = weighted.average_precision(part, &weights, &mut scratch)?;
-    let without = part.images().into_iter().map(|image| {
-        weights[image as usize] = 0;
-        let without = weighted.average_precision(part, &weights, &mut scratch);
-        weights[image as usize] = 1;
-        (image, without)
-    });
-    Some((whole, without.collect()))
 }

@@ -25,6 +25,7 @@ mod merge;
 mod outcomes;
 mod parallel;
 mod params;
+mod part;
 mod policy;
 mod positions;
 mod refusal;
@@ -34,6 +35,7 @@ mod tide;
 mod tide_repair;
 mod tide_report;
 mod weighted;
+mod without_each;
 mod writer;
 
 pub use bootstrap::{Bootstrap, BootstrapParams};

@@ -12,17 +12,11 @@
 //! 3. No curve is stored: interpolated precision is summed while the true positives are walked back, so
 //!    that figures agree with those of an evaluation but for the order of the sum, to about 1e-15.
 
-use crate::curve::{Outcome, least_hits, precision};
 use crate::error::Error;
-use crate::outcomes::{CategoryOutcomes, Outcomes};
+use crate::outcomes::Outcomes;
+use crate::part::{Column, Part, Scratch, mean_precision};
 use crate::summary::{Quantity, Summary, figures};
-
-/// An area range at a cap.
-#[derive(Clone, Copy, PartialEq)]
-struct Column {
-    area: usize,
-    cap: usize,
-}
+use crate::without_each::WithoutEach;
 
 /// One of the twelve figures: a mean over a column.
 struct Figure {
@@ -49,16 +43,6 @@ pub(crate) struct Sample {
     pub(crate) summary: Summary,
     /// Average precision of each category in the column of the first figure, -1 where it is undefined.
     pub(crate) categories: Vec<f64>,
-}
-
-/// Working memory of one thread.
-#[derive(Default)]
-pub(crate) struct Scratch {
-    before: Vec<u32>,
-    weights: Vec<u32>,
-    hits: Vec<(u32, u32)>,
-    /// Average precision and recall by threshold.
-    figures: Vec<[f64; 2]>,
 }
 
 impl Weighted {
@@ -135,25 +119,12 @@ impl Weighted {
         sum / (figure.thresholds.len() * defined[column]) as f64
     }
 
-    /// The part of a category that the first figure, average precision, is made of.
-    pub(crate) fn first_part(&self, k: usize) -> Option<&Part> {
-        self.parts.get(k * self.columns + self.figures[0].column?)
+    /// Average precision of a category in the column of the first figure, with each image that matters to
+    /// it left out in turn; `None` where it is undefined.
+    pub(crate) fn without_each(&self, k: usize) -> Option<WithoutEach> {
+        let part = self.parts.get(k * self.columns + self.figures[0].column?)?;
+        WithoutEach::new(part, self.images, self.thresholds, &self.recall_thresholds)
     }
-
-    /// Average precision of one part; `None` where it has no ground truth that counts.
-    pub(crate) fn average_precision(
-        &self,
-        part: &Part,
-        weights: &[u32],
-        scratch: &mut Scratch,
-    ) -> Option<f64> {
-        let defined = part.weigh(weights, self.thresholds, &self.recall_thresholds, scratch);
-        defined.then(|| mean_precision(&scratch.figures))
-    }
-}
-
-fn mean_precision(figures: &[[f64; 2]]) -> f64 {
-    figures.iter().map(|figures| figures[0]).sum::<f64>() / figures.len() as f64
 }
 
 fn index_in(columns: &mut Vec<Column>, column: Column) -> usize {
@@ -161,128 +132,4 @@ fn index_in(columns: &mut Vec<Column>, column: Column) -> usize {
         columns.push(column);
         columns.len() - 1
     })
-}
-
-/// One category at one area range and cap.
-pub(crate) struct Part {
-    /// Images of the detections that are false positives at every threshold, by rank.
-    plain_images: Vec<u32>,
-    steps: Vec<Step>,
-    /// `[T, steps]`
-    outcomes: Vec<Outcome>,
-    /// Images with ground truths that count, and how many.
-    positives: Vec<(u32, u32)>,
-}
-
-/// A detection whose outcome depends on the threshold.
-struct Step {
-    image: u32,
-    /// How many of the plain detections rank before it.
-    plain_before: u32,
-}
-
-impl Part {
-    fn new(found: &CategoryOutcomes, column: Column, areas: usize, thresholds: usize) -> Self {
-        let Column { area, cap } = column;
-        let outcomes_at = |t| found.of_steps(area, t, thresholds);
-        let any =
-            |step: usize, wanted: fn(Outcome) -> bool| (0..thresholds).any(|t| wanted(outcomes_at(t)[step]));
-        let passes = |at: usize| (found.ranks[at] as usize) < cap;
-        let last_hit = (0..found.steps.len()).rev().find(|&step| any(step, |o| o == Outcome::TruePositive));
-        let (mut plain_images, mut steps, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
-        let mut next = 0;
-        for (number, &position) in found.steps.iter().enumerate().take(last_hit.map_or(0, |last| last + 1)) {
-            let position = position as usize;
-            let plain = |&at: &usize| passes(at) && found.inside[at] >> area & 1 == 1;
-            plain_images.extend((next..position).filter(plain).map(|at| found.images[at]));
-            next = position + 1;
-            if passes(position) && any(number, |o| o != Outcome::Ignored) {
-                steps.push(Step { image: found.images[position], plain_before: plain_images.len() as u32 });
-                numbers.push(number);
-            }
-        }
-        let outcomes =
-            (0..thresholds).flat_map(|t| numbers.iter().map(move |&number| outcomes_at(t)[number]));
-        let counts = found.truth_counts.chunks_exact(areas).map(|counts| counts[area]);
-        let positives = found.truth_images.iter().copied().zip(counts).filter(|(_, count)| *count > 0);
-        Self { outcomes: outcomes.collect(), positives: positives.collect(), plain_images, steps }
-    }
-
-    /// The images whose weights matter, ascending.
-    pub(crate) fn images(&self) -> Vec<u32> {
-        let steps = self.steps.iter().map(|step| step.image);
-        let positives = self.positives.iter().map(|&(image, _)| image);
-        let mut images: Vec<u32> = self.plain_images.iter().copied().chain(steps).chain(positives).collect();
-        images.sort_unstable();
-        images.dedup();
-        images
-    }
-
-    /// Fills `scratch.figures`; `false` where no ground truth counts.
-    fn weigh(&self, weights: &[u32], thresholds: usize, recalls: &[f64], scratch: &mut Scratch) -> bool {
-        let of = |image: u32| weights[image as usize];
-        let positives: u64 =
-            self.positives.iter().map(|&(image, count)| u64::from(of(image)) * u64::from(count)).sum();
-        if positives == 0 {
-            return false;
-        }
-        self.sum_plain(weights, scratch);
-        let least = least_hits(positives, recalls);
-        scratch.figures.clear();
-        for t in 0..thresholds {
-            let outcomes = &self.outcomes[t * self.steps.len()..(t + 1) * self.steps.len()];
-            let found = collect_hits(outcomes, scratch);
-            let average = interpolated(&scratch.hits, &least);
-            scratch.figures.push([average, f64::from(found) / positives as f64]);
-        }
-        true
-    }
-
-    /// Weights of the steps, and of all plain detections before each.
-    fn sum_plain(&self, weights: &[u32], scratch: &mut Scratch) {
-        let of = |image: u32| weights[image as usize];
-        scratch.weights.clear();
-        scratch.weights.extend(self.steps.iter().map(|step| of(step.image)));
-        scratch.before.clear();
-        let (mut sum, mut next) = (0, 0);
-        for step in &self.steps {
-            let end = step.plain_before as usize;
-            sum += self.plain_images[next..end].iter().map(|&image| of(image)).sum::<u32>();
-            next = end;
-            scratch.before.push(sum);
-        }
-    }
-}
-
-/// Notes true and false positives up to each true positive of some weight; the weight of all.
-fn collect_hits(outcomes: &[Outcome], scratch: &mut Scratch) -> u32 {
-    let Scratch { before, weights, hits, .. } = scratch;
-    hits.clear();
-    hits.resize(outcomes.len() + 1, (0, 0));
-    let (mut found, mut missed, mut end) = (0_u32, 0_u32, 0);
-    // no branches, since outcomes hardly follow a pattern
-    for ((&outcome, &weight), &before) in outcomes.iter().zip(weights.iter()).zip(before.iter()) {
-        let hit = outcome == Outcome::TruePositive;
-        found += weight * u32::from(hit);
-        missed += weight * u32::from(outcome == Outcome::FalsePositive);
-        hits[end] = (found, before + missed);
-        end += usize::from(hit && weight > 0);
-    }
-    hits.truncate(end);
-    found
-}
-
-/// Mean over the recall thresholds of the highest precision at no lower recall; 0 where recall never gets
-/// there.
-fn interpolated(hits: &[(u32, u32)], least: &[u64]) -> f64 {
-    let (mut sum, mut envelope) = (0.0, 0.0_f64);
-    let found = hits.last().map_or(0, |hit| u64::from(hit.0));
-    let mut rest = hits.iter().rev().peekable();
-    for &needed in least.iter().rev().filter(|&&needed| needed <= found) {
-        while let Some(hit) = rest.next_if(|hit| u64::from(hit.0) >= needed) {
-            envelope = envelope.max(precision(u64::from(hit.0), u64::from(hit.1)));
-        }
-        sum += envelope;
-    }
-    sum / least.len() as f64
 }
