@@ -1,9 +1,12 @@
 //! Figures of data sets drawn from the images at hand.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use crate::error::Error;
-use crate::evaluation::CategoryFigures;
+use crate::evaluation::{CategoryFigures, Evaluation, Selection};
 use crate::outcomes::Outcomes;
 use crate::parallel;
+use crate::params::EvalParams;
 use crate::part::Scratch;
 use crate::summary::Summary;
 use crate::weighted::{Sample, Weighted};
@@ -33,12 +36,65 @@ impl Default for BootstrapParams {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bootstrap {
     pub(crate) params: BootstrapParams,
-    pub(crate) image_ids: Vec<i64>,
+    pub(crate) setting: Setting,
     pub(crate) summary: Summary,
     pub(crate) per_category: Vec<CategoryFigures>,
+    /// Average precision of each category at the cap and area range of the first figure.
+    pub(crate) category_ap: Vec<f64>,
     pub(crate) samples: Vec<Summary>,
-    /// Average precision, `[samples, K]`; -1 where it is undefined.
+    /// The same of each sample, `[samples, K]`; -1 where it is undefined.
     pub(crate) category_samples: Vec<f64>,
+}
+
+/// Most samples of one bootstrap.
+const MAX_SAMPLES: usize = 1 << 24;
+
+/// What two detectors must have in common to be compared.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Setting {
+    params: EvalParams,
+    pub(crate) image_ids: Vec<i64>,
+    category_ids: Vec<i64>,
+    /// Digest of the ground truths that count, by category, image and area range.
+    truths: u64,
+}
+
+impl Setting {
+    pub(crate) fn of(outcomes: &Outcomes) -> Self {
+        let mut hasher = DefaultHasher::new();
+        for category in &outcomes.categories {
+            (&category.truth_images, &category.truth_counts).hash(&mut hasher);
+        }
+        Self {
+            params: outcomes.params.clone(),
+            image_ids: outcomes.image_ids.clone(),
+            category_ids: outcomes.category_ids.clone(),
+            truths: hasher.finish(),
+        }
+    }
+
+    /// Refuses to compare what was not measured alike.
+    pub(crate) fn check(&self, other: &Self) -> Result<(), Error> {
+        let what = if self.params != other.params {
+            "the parameters"
+        } else if self.category_ids != other.category_ids {
+            "the categories"
+        } else if self.image_ids != other.image_ids {
+            "the images"
+        } else if self.truths != other.truths {
+            "the ground truths"
+        } else {
+            return Ok(());
+        };
+        Err(Error::OutcomesDiffer { what })
+    }
+}
+
+/// Average precision of each category as the first figure takes it.
+fn category_precisions(evaluation: &Evaluation) -> Vec<f64> {
+    let ids = evaluation.per_category().into_iter().map(|row| row.category_id);
+    ids.map(|category_id| evaluation.mean_precision(&Selection { category_id, ..Selection::default() }))
+        .collect()
 }
 
 impl Outcomes {
@@ -49,15 +105,20 @@ impl Outcomes {
     ///
     /// # Errors
     ///
-    /// Fewer than three caps on the detections.
+    /// Fewer than three caps on the detections, or more than 2^24 samples.
     pub fn bootstrap(
         &self,
         params: BootstrapParams,
         on_sample: impl Fn() + Sync + Send,
     ) -> Result<Bootstrap, Error> {
+        let BootstrapParams { samples, .. } = params;
+        if samples > MAX_SAMPLES {
+            let (parameter, value) = ("samples", samples as f64);
+            return Err(Error::ParameterOutOfRange { parameter, value, range: "at most 2^24" });
+        }
         let evaluation = self.accumulate();
         let weighted = Weighted::new(self)?;
-        let drawn: Vec<Sample> = parallel::map(params.samples, |sample| {
+        let drawn: Vec<Sample> = parallel::map(samples, |sample| {
             let weights = draw(weighted.images(), params.seed, sample as u64);
             let figures = weighted.sample(&weights, &mut Scratch::default());
             on_sample();
@@ -65,8 +126,9 @@ impl Outcomes {
         });
         Ok(Bootstrap {
             params,
-            image_ids: self.image_ids.clone(),
+            setting: Setting::of(self),
             summary: evaluation.summarize()?,
+            category_ap: category_precisions(&evaluation),
             per_category: evaluation.per_category(),
             samples: drawn.iter().map(|sample| sample.summary).collect(),
             category_samples: drawn.into_iter().flat_map(|sample| sample.categories).collect(),
@@ -81,10 +143,15 @@ impl Outcomes {
     ///
     /// # Errors
     ///
-    /// Another number of weights than of images, or fewer than three caps on the detections.
+    /// Another number of weights than of images, weights of more than 2^32 - 1 together, or fewer than three
+    /// caps on the detections.
     pub fn weighted_summary(&self, weights: &[u32]) -> Result<Summary, Error> {
         if weights.len() != self.image_ids.len() {
             return Err(Error::WeightCount { found: weights.len(), images: self.image_ids.len() });
+        }
+        let total: u64 = weights.iter().map(|&weight| u64::from(weight)).sum();
+        if total > u64::from(u32::MAX) {
+            return Err(Error::WeightTotal { total });
         }
         Ok(Weighted::new(self)?.sample(weights, &mut Scratch::default()).summary)
     }

@@ -43,6 +43,7 @@ impl<'a> Tables<'a> {
         detections: &'a Detections,
         params: &'a EvalParams,
     ) -> Result<Self, Error> {
+        params.check_entries(universe.groups())?;
         let detection_groups = universe.place_detections(ground_truth, detections)?;
         let truth_groups = universe.place_ground_truth(ground_truth);
         let images = universe.image_ids.len();

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::bootstrap::{Bootstrap, BootstrapParams};
+use crate::bootstrap::{Bootstrap, BootstrapParams, Setting};
 use crate::error::Error;
 use crate::evaluation::CategoryFigures;
 use crate::influence::{ImageInfluence, influences};
@@ -13,6 +13,7 @@ use crate::summary::Summary;
 /// One of the twelve figures of both detectors. Undefined figures are -1, and what follows from them is
 /// `None`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct FigureDifference {
     /// Its name, as in [`Summary::NAMES`].
     pub name: &'static str,
@@ -26,13 +27,17 @@ pub struct FigureDifference {
     pub interval: Option<Interval>,
     /// Standard error of the difference.
     pub standard_error: Option<f64>,
-    /// Share of the samples in which the candidate has the lower figure, in [0, 1].
+    /// Share of the defined samples in which the candidate has the lower figure, in [0, 1]; equal ones are
+    /// not worse.
     pub share_worse: Option<f64>,
+    /// Samples in which both figures are defined.
+    pub samples: usize,
 }
 
 /// Average precision of one category by both detectors. Undefined figures are -1, and what follows from
 /// them is `None`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct CategoryDifference {
     /// The category, `None` for the pool of a class-agnostic evaluation.
     pub category_id: Option<i64>,
@@ -40,12 +45,15 @@ pub struct CategoryDifference {
     pub baseline: CategoryFigures,
     /// Figures of the second detector.
     pub candidate: CategoryFigures,
-    /// Difference in AP, candidate minus baseline.
+    /// Difference in AP as the first of the twelve figures takes it (100 detections), candidate minus
+    /// baseline.
     pub difference: Option<f64>,
     /// Confidence interval of that.
     pub interval: Option<Interval>,
-    /// What the category adds to the difference in mean AP: its own, divided by the number of categories
-    /// that have one.
+    /// Samples in which both are defined.
+    pub samples: usize,
+    /// What the category adds to the difference in AP, the first figure: its own, divided by the number of
+    /// categories that have one.
     pub contribution: Option<f64>,
 }
 
@@ -54,16 +62,17 @@ pub struct CategoryDifference {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Verdict {
-    /// The whole interval lies above minus the tolerance: the candidate loses less than that.
+    /// The whole interval is at or above minus the tolerance: the candidate loses no more than that.
     Within,
     /// The whole interval lies below minus the tolerance: the candidate loses more than that.
     Beyond,
-    /// The interval holds minus the tolerance: these images cannot tell.
+    /// The interval holds minus the tolerance, or there is none: these images cannot tell.
     Undecided,
 }
 
 /// Two detectors compared on the same images.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Comparison {
     /// The twelve figures, in the order of [`Summary::NAMES`].
     pub figures: Vec<FigureDifference>,
@@ -83,21 +92,25 @@ impl Comparison {
     /// Compares two detectors whose samples were drawn from the same images with the same seed.
     ///
     /// A difference is taken sample by sample, where both figures are defined; its interval holds the
-    /// central share `confidence`, in (0, 1), of these differences (percentile interval).
+    /// central share `confidence`, in (0, 1), of these differences (percentile interval, without correction
+    /// of bias). Where more than one sample in twenty is undefined, as for a category that few images show,
+    /// there is no interval, standard error or share.
     ///
     /// # Errors
     ///
-    /// Samples of other images, categories or draws; a confidence outside (0, 1).
+    /// Evaluations under other parameters, on other images, categories or ground truths; other draws; a
+    /// confidence outside (0, 1).
     pub fn new(baseline: &Bootstrap, candidate: &Bootstrap, confidence: f64) -> Result<Self, Error> {
-        if !(confidence > 0.0 && confidence < 1.0) {
-            return Err(Error::ThresholdOutOfRange { parameter: "confidence", value: confidence });
+        check_confidence(confidence)?;
+        baseline.setting.check(&candidate.setting)?;
+        if baseline.params != candidate.params {
+            return Err(Error::OutcomesDiffer { what: "the draws" });
         }
-        check_alike(baseline, candidate)?;
         let figure = |i: usize| figure_difference(baseline, candidate, i, confidence);
         Ok(Self {
             figures: (0..Summary::NAMES.len()).map(figure).collect(),
             categories: category_differences(baseline, candidate, confidence),
-            images: baseline.image_ids.len(),
+            images: baseline.setting.image_ids.len(),
             samples: baseline.params.samples,
             seed: baseline.params.seed,
             confidence,
@@ -113,7 +126,7 @@ impl Comparison {
 }
 
 impl FigureDifference {
-    /// Whether the loss in this figure stays within `tolerance`.
+    /// Whether the loss in this figure stays within `tolerance` (at least 0, on the scale of the figure).
     #[must_use]
     pub fn verdict(&self, tolerance: f64) -> Verdict {
         match self.interval {
@@ -137,38 +150,52 @@ impl Outcomes {
         params: BootstrapParams,
         confidence: f64,
     ) -> Result<Comparison, Error> {
-        self.check_like(candidate)?;
+        check_confidence(confidence)?;
+        Setting::of(self).check(&Setting::of(candidate))?;
         Comparison::new(&self.bootstrap(params, || ())?, &candidate.bootstrap(params, || ())?, confidence)
     }
 
     /// The influence of every image on the difference in AP to another detector, the candidate: the images
-    /// that cost most come first. Where AP is undefined it counts as 0.
+    /// that cost most come first. Images without which AP is undefined are not listed.
     ///
     /// # Errors
     ///
-    /// Outcomes under different parameters, for other categories or on other images; fewer than three caps
-    /// on the detections.
+    /// Evaluations under other parameters, on other images, categories or ground truths; fewer than three
+    /// caps on the detections; parameters without the cap 100 or the area range `all`, under which AP is
+    /// undefined.
     pub fn image_influences(&self, candidate: &Self) -> Result<Vec<ImageInfluence>, Error> {
-        self.check_like(candidate)?;
-        if self.image_ids != candidate.image_ids {
-            return Err(Error::OutcomesDiffer { what: "the images" });
-        }
         influences(self, candidate)
     }
 }
 
-fn check_alike(baseline: &Bootstrap, candidate: &Bootstrap) -> Result<(), Error> {
-    let ids = |b: &Bootstrap| b.per_category.iter().map(|row| row.category_id).collect::<Vec<_>>();
-    let what = if baseline.image_ids != candidate.image_ids {
-        "the images"
-    } else if ids(baseline) != ids(candidate) {
-        "the categories"
-    } else if baseline.params != candidate.params {
-        "the draws"
-    } else {
+fn check_confidence(value: f64) -> Result<(), Error> {
+    if value > 0.0 && value < 1.0 {
         return Ok(());
-    };
-    Err(Error::OutcomesDiffer { what })
+    }
+    Err(Error::ParameterOutOfRange { parameter: "confidence", value, range: "above 0 and below 1" })
+}
+
+/// Differences sample by sample, where they are defined.
+struct Differences(Vec<f64>);
+
+impl Differences {
+    /// Whether enough samples are defined to say something.
+    fn enough(&self, drawn: usize) -> bool {
+        self.0.len() * 20 >= drawn * 19
+    }
+
+    fn interval(&self, drawn: usize, confidence: f64) -> Option<Interval> {
+        if self.enough(drawn) { Interval::of_sample(&self.0, confidence) } else { None }
+    }
+
+    fn standard_error(&self, drawn: usize) -> Option<f64> {
+        if self.enough(drawn) { standard_deviation(&self.0) } else { None }
+    }
+
+    fn share_worse(&self, drawn: usize) -> Option<f64> {
+        let worse = self.0.iter().filter(|&&difference| difference < 0.0).count();
+        (self.enough(drawn) && !self.0.is_empty()).then(|| worse as f64 / self.0.len() as f64)
+    }
 }
 
 fn figure_difference(
@@ -179,17 +206,18 @@ fn figure_difference(
 ) -> FigureDifference {
     let of = |summary: &Summary| summary.to_array()[i];
     let pairs = baseline.samples.iter().zip(&candidate.samples);
-    let differences: Vec<f64> = pairs.filter_map(|(b, c)| difference(of(b), of(c))).collect();
-    let worse = differences.iter().filter(|&&difference| difference < 0.0).count();
+    let differences = Differences(pairs.filter_map(|(b, c)| difference(of(b), of(c))).collect());
+    let drawn = baseline.samples.len();
     let (before, after) = (of(&baseline.summary), of(&candidate.summary));
     FigureDifference {
         name: Summary::NAMES[i],
         baseline: before,
         candidate: after,
         difference: difference(before, after),
-        interval: Interval::of_sample(&differences, confidence),
-        standard_error: standard_deviation(&differences),
-        share_worse: (!differences.is_empty()).then(|| worse as f64 / differences.len() as f64),
+        interval: differences.interval(drawn, confidence),
+        standard_error: differences.standard_error(drawn),
+        share_worse: differences.share_worse(drawn),
+        samples: differences.0.len(),
     }
 }
 
@@ -203,21 +231,22 @@ fn category_differences(
     candidate: &Bootstrap,
     confidence: f64,
 ) -> Vec<CategoryDifference> {
-    let count = baseline.per_category.len();
-    let rows = baseline.per_category.iter().zip(&candidate.per_category);
-    let defined = rows.clone().filter(|(b, c)| difference(b.ap, c.ap).is_some()).count();
-    let sampled = |k: usize| {
+    let (count, drawn) = (baseline.per_category.len(), baseline.samples.len());
+    let own = |k: usize| difference(baseline.category_ap[k], candidate.category_ap[k]);
+    let defined = (0..count).filter(|&k| own(k).is_some()).count();
+    let row = |k: usize| {
         let of = |b: &Bootstrap, sample: usize| b.category_samples[sample * count + k];
         let pair = |sample| difference(of(baseline, sample), of(candidate, sample));
-        (0..baseline.samples.len()).filter_map(pair).collect::<Vec<f64>>()
+        let differences = Differences((0..drawn).filter_map(pair).collect());
+        CategoryDifference {
+            category_id: baseline.per_category[k].category_id,
+            baseline: baseline.per_category[k],
+            candidate: candidate.per_category[k],
+            difference: own(k),
+            interval: differences.interval(drawn, confidence),
+            samples: differences.0.len(),
+            contribution: own(k).map(|difference| difference / defined as f64),
+        }
     };
-    let row = |(k, (before, after)): (usize, (&CategoryFigures, &CategoryFigures))| CategoryDifference {
-        category_id: before.category_id,
-        baseline: *before,
-        candidate: *after,
-        difference: difference(before.ap, after.ap),
-        interval: Interval::of_sample(&sampled(k), confidence),
-        contribution: difference(before.ap, after.ap).map(|difference| difference / defined as f64),
-    };
-    rows.enumerate().map(row).collect()
+    (0..count).map(row).collect()
 }

@@ -293,6 +293,24 @@ pub enum Error {
         /// Images.
         images: usize,
     },
+    /// Weights that counts could overflow by.
+    #[error("the weights add up to {total}, the limit is {}", u32::MAX)]
+    WeightTotal {
+        /// Their sum.
+        total: u64,
+    },
+    /// No outcomes to be merged.
+    #[error("there are no outcomes to merge")]
+    NothingToMerge,
+    /// Figures that average precision is among are not to be had.
+    #[error("AP is undefined under these parameters: it needs 100 among the caps and an area range `all`")]
+    UndefinedPrecision,
+    /// Arrays that no memory would hold.
+    #[error("precision would have {entries} entries, the limit is {}", crate::params::MAX_ENTRIES)]
+    TooManyEntries {
+        /// Thresholds, recall thresholds, categories, area ranges and caps multiplied.
+        entries: u128,
+    },
     /// Stored outcomes that contradict themselves.
     #[error("stored outcomes are damaged: {what}")]
     DamagedOutcomes {
@@ -321,8 +339,8 @@ pub enum Error {
         /// The lower threshold.
         value: f64,
     },
-    /// An area range whose ends are reversed or not numbers, or whose name is taken.
-    #[error("area range `{name}` [{low}, {high}] must have low <= high and a name of its own")]
+    /// An area range whose ends are reversed or not finite, or whose name is taken.
+    #[error("area range `{name}` [{low}, {high}] must have finite ends, low <= high, and a name of its own")]
     BadAreaRange {
         /// Its name.
         name: String,

@@ -57,6 +57,7 @@ impl Default for Selection<'_> {
 
 /// Figures of one category at the largest cap; -1 where there is nothing to find.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct CategoryFigures {
     /// The category, `None` for the pool of a class-agnostic evaluation.
     pub category_id: Option<i64>,

@@ -12,8 +12,8 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// The central part of a sample that holds the share `confidence` of it, in (0, 1); `None` with fewer
-    /// than two values.
+    /// The central part of a sample of finite values that holds the share `confidence` of it, in (0, 1);
+    /// `None` with fewer than two values.
     ///
     /// The ends are the quantiles at `(1 - confidence) / 2` and `(1 + confidence) / 2`, between two values
     /// by linear interpolation.

@@ -11,7 +11,8 @@
 ///
 /// Operations are done in this order and never contracted to fused multiply-add, because thresholds are
 /// compared for equality: identical boxes at fractional positions may give a value some ulps off 1. A box
-/// without area overlaps nothing, itself included (quirk `zero-area-overlaps-nothing`). With a crowd
+/// without area overlaps nothing, itself included (quirk `zero-area-overlaps-nothing`). Areas that overflow
+/// or underflow f64 can make the result NaN, which matches nothing here (quirk `iou-not-a-number`). With a crowd
 /// region the union is the detection's own area (quirk `crowd-union`).
 #[must_use]
 pub fn box_iou(detection: &[f64; 4], ground_truth: &[f64; 4], crowd: bool) -> f64 {

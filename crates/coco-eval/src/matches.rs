@@ -12,8 +12,10 @@ use crate::outcomes::{index_of, ranking_key};
 use crate::parallel;
 use crate::params::EvalParams;
 
-/// The matches of one category on one image in one area range: pycocotools' `evalImgs`.
+/// The matches of one category on one image in one area range: an element of pycocotools' `evalImgs`, but
+/// with rows instead of ids and ignored ground truths left in their places.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct CellMatches {
     /// The image.
     pub image_id: i64,
@@ -23,7 +25,7 @@ pub struct CellMatches {
     pub area_range: usize,
     /// Rows of the detections by falling score, as many as the largest cap lets through.
     pub detections: Vec<u32>,
-    /// Rows of the ground truths in order of evaluation.
+    /// Rows of the ground truths in file order.
     pub ground_truths: Vec<u32>,
     /// Whether each ground truth is ignored: a crowd, or outside the area range.
     pub ignored: Vec<bool>,

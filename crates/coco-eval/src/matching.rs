@@ -35,6 +35,11 @@ impl Matcher {
     ///
     /// `overlaps` must hold detections by falling score. `ignored[g]` and `crowd[g]` describe ground
     /// truth `g`; both slices need one flag per ground truth. A crowd is expected to be ignored as well.
+    /// `overlaps` must have been filled with a bound of `min(threshold, 1 - 1e-10)` or less.
+    ///
+    /// # Panics
+    ///
+    /// If a slice lacks a flag of a ground truth in `overlaps`.
     pub fn matches(
         &mut self,
         overlaps: &Overlaps,

@@ -18,7 +18,7 @@ impl Outcomes {
     pub fn merge(parts: impl IntoIterator<Item = Self>) -> Result<Self, Error> {
         let parts: Vec<Self> = parts.into_iter().collect();
         let Some(first) = parts.first() else {
-            return Err(Error::EmptyParameter { parameter: "parts" });
+            return Err(Error::NothingToMerge);
         };
         parts.iter().try_for_each(|part| first.check_like(part))?;
         let image_ids = union_of_images(&parts)?;
@@ -30,7 +30,7 @@ impl Outcomes {
             merge_category(&parts.iter().zip(&images).map(of_part).collect::<Vec<_>>(), &first.params)
         });
         let (params, category_ids) = (first.params.clone(), first.category_ids.clone());
-        Ok(Self { params, category_ids, image_ids, categories })
+        Ok(Self { version: first.version, params, category_ids, image_ids, categories })
     }
 
     fn categories(&self) -> &[CategoryOutcomes] {

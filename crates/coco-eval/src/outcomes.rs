@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::ground_truth::GroundTruth;
 use crate::parallel;
 use crate::params::EvalParams;
+use crate::stored::VERSION;
 
 /// What every detection of some images is, true positive, false positive or ignored, at every area range
 /// and IoU threshold.
@@ -20,6 +21,7 @@ use crate::params::EvalParams;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "crate::stored::Stored")]
 pub struct Outcomes {
+    pub(crate) version: u32,
     /// Caps ascending, categories listed, no images.
     pub(crate) params: EvalParams,
     /// Empty for a class-agnostic evaluation.
@@ -124,7 +126,7 @@ impl Outcomes {
         let categories = parallel::map(universe.groups(), |group| collect_category(&tables, group));
         let (category_ids, image_ids) = (universe.group_ids(), universe.image_ids.clone());
         let params = EvalParams { image_ids: None, ..universe.full_params(params) };
-        Ok(Self { params, category_ids, image_ids, categories })
+        Ok(Self { version: VERSION, params, category_ids, image_ids, categories })
     }
 
     /// Images covered, by ascending id.

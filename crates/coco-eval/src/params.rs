@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::policy::IdZero;
 
+/// Most entries of the array of precisions: 2 GiB.
+pub(crate) const MAX_ENTRIES: u128 = 1 << 28;
+
 /// Most area ranges of one evaluation.
 pub(crate) const MAX_AREA_RANGES: usize = 32;
 
@@ -13,9 +16,9 @@ pub(crate) const MAX_AREA_RANGES: usize = 32;
 pub struct AreaRange {
     /// Label by which figures are looked up; the twelve figures use `all`, `small`, `medium` and `large`.
     pub name: String,
-    /// Smallest area inside, square pixels.
+    /// Smallest area inside, square pixels; finite.
     pub low: f64,
-    /// Largest area inside, square pixels.
+    /// Largest area inside, square pixels; finite ([`f64::MAX`] for no limit).
     pub high: f64,
 }
 
@@ -122,6 +125,19 @@ impl EvalParams {
         params.max_detections.sort_unstable();
         Ok(params)
     }
+
+    /// Refuses arrays for `categories` categories that no memory would hold.
+    pub(crate) fn check_entries(&self, categories: usize) -> Result<(), Error> {
+        let sizes = [
+            self.iou_thresholds.len(),
+            self.recall_thresholds.len(),
+            self.area_ranges.len(),
+            self.max_detections.len(),
+            categories,
+        ];
+        let entries = sizes.iter().fold(1_u128, |product, &size| product.saturating_mul(size as u128));
+        if entries > MAX_ENTRIES { Err(Error::TooManyEntries { entries }) } else { Ok(()) }
+    }
 }
 
 fn check_thresholds(parameter: &'static str, values: &[f64]) -> Result<(), Error> {
@@ -150,8 +166,8 @@ fn check_ranges(ranges: &[AreaRange]) -> Result<(), Error> {
     }
     for (i, range) in ranges.iter().enumerate() {
         let named_before = ranges[..i].iter().any(|other| other.name == range.name);
-        // written so that a NaN end fails as well
-        if named_before || !matches!(range.low.partial_cmp(&range.high), Some(order) if order.is_le()) {
+        let finite = range.low.is_finite() && range.high.is_finite();
+        if named_before || !finite || range.low > range.high {
             let AreaRange { name, low, high } = range.clone();
             return Err(Error::BadAreaRange { name, low, high });
         }
@@ -183,13 +199,14 @@ mod tests {
             change(&mut params);
             params.normalised().unwrap_err().to_string()
         };
-        let rows: [(Change, &str); 8] = [
+        let rows: [(Change, &str); 9] = [
             (|p| p.iou_thresholds.clear(), "`iou_thresholds` is empty"),
             (|p| p.iou_thresholds[2] = f64::NAN, "`iou_thresholds` holds NaN"),
             (|p| p.recall_thresholds[2] = 1.5, "`recall_thresholds` holds 1.5"),
             (|p| p.recall_thresholds[2] = 0.9, "at index 3"),
             (|p| p.area_ranges.clear(), "`area_ranges` is empty"),
             (|p| p.area_ranges[1].high = -1.0, "`small`"),
+            (|p| p.area_ranges[1].high = f64::INFINITY, "finite"),
             (|p| p.area_ranges[1].name = "all".into(), "`all`"),
             (|p| p.max_detections.clear(), "`max_detections` is empty"),
         ];

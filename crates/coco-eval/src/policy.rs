@@ -60,11 +60,25 @@ pub struct ReadLimits {
     pub record_bytes: usize,
     /// Rows of one list, default 2^27. Row numbers have 32 bits, so more than 2^32 - 1 are never taken.
     pub rows: usize,
-    /// Bytes read from the source at a time, default 256 KiB; longer records make the buffer grow.
+    /// Bytes read from the source at a time, 1 to 64 MiB, default 256 KiB; longer records make the buffer
+    /// grow.
     pub buffer_bytes: usize,
 }
 
 impl ReadLimits {
+    /// Rows of one list; their numbers have 32 bits.
+    pub(crate) fn most_rows(&self) -> usize {
+        self.rows.min(u32::MAX as usize)
+    }
+
+    /// Bytes of a buffer to begin with.
+    pub(crate) fn first_buffer(&self) -> usize {
+        self.buffer_bytes.clamp(1, Self::MAX_BUFFER)
+    }
+
+    /// Largest buffer to begin with, whatever is asked for.
+    const MAX_BUFFER: usize = 1 << 26;
+
     /// Room for any COCO-like data set.
     pub const DEFAULT: Self = Self { record_bytes: 16 << 20, rows: 1 << 27, buffer_bytes: 256 << 10 };
 }
@@ -89,14 +103,14 @@ pub struct InputPolicy {
 }
 
 impl InputPolicy {
-    /// Accepts whatever pycocotools accepts without complaint, and scores it the same way.
+    /// Keeps whatever can be read, and scores it as pycocotools does.
     pub const PYCOCOTOOLS: Self = Self {
         duplicate_ids: DuplicateIds::LastStandsIn,
         negative_sizes: NegativeSizes::Keep,
         unknown_ids: UnknownIds::Drop,
         limits: ReadLimits::DEFAULT,
     };
-    /// Refuses duplicate ids, negative sizes, and annotations on images or of categories that are not listed.
+    /// Refuses annotation ids that occur twice, negative sizes, and annotations on images or of categories that are not listed.
     pub const STRICT: Self = Self {
         duplicate_ids: DuplicateIds::Reject,
         negative_sizes: NegativeSizes::Reject,

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Position, Record};
 use crate::json::rows::{Field, locate};
-use crate::policy::NegativeSizes;
+use crate::policy::{NegativeSizes, ReadLimits};
 
 /// A row whose content is refused; it becomes an [`Error`] where row number and place are known.
 #[derive(Debug, Clone, Copy)]
@@ -76,6 +76,6 @@ pub(crate) fn check_size(
 
 /// Refuses a row whose number would not fit 32 bits.
 pub(crate) fn check_row_count(record: Record, rows: usize) -> Result<(), Error> {
-    let limit = u32::MAX as usize;
+    let limit = ReadLimits { rows: usize::MAX, ..ReadLimits::DEFAULT }.most_rows();
     if rows >= limit { Err(Error::TooManyRows { record, position: None, limit }) } else { Ok(()) }
 }

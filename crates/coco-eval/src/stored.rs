@@ -2,14 +2,19 @@
 
 use serde::Deserialize;
 
+use crate::curve::Outcome;
 use crate::error::Error;
 use crate::outcomes::{CategoryOutcomes, Outcomes, ranking_key};
 use crate::params::{EvalParams, Pooling};
+
+/// Version of the stored form.
+pub(crate) const VERSION: u32 = 1;
 
 /// The fields of [`Outcomes`] before the checks.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Stored {
+    version: u32,
     params: EvalParams,
     category_ids: Vec<i64>,
     image_ids: Vec<i64>,
@@ -20,8 +25,10 @@ impl TryFrom<Stored> for Outcomes {
     type Error = Error;
 
     fn try_from(stored: Stored) -> Result<Self, Error> {
-        let Stored { params, category_ids, image_ids, categories } = stored;
+        let Stored { version, params, category_ids, image_ids, categories } = stored;
+        ensure(version == VERSION, "another version of the format")?;
         let params = params.normalised()?;
+        params.check_entries(categories.len())?;
         let selected = params.category_ids.as_deref().unwrap_or_default();
         let (listed, groups) = match params.pooling {
             Pooling::PerCategory => (selected, category_ids.len()),
@@ -32,7 +39,7 @@ impl TryFrom<Stored> for Outcomes {
         ensure(category_ids.is_sorted_by(|a, b| a < b), "category ids do not ascend")?;
         ensure(image_ids.is_sorted_by(|a, b| a < b), "image ids do not ascend")?;
         categories.iter().try_for_each(|category| check(category, &params, image_ids.len()))?;
-        Ok(Self { params, category_ids, image_ids, categories })
+        Ok(Self { version, params, category_ids, image_ids, categories })
     }
 }
 
@@ -57,7 +64,33 @@ fn check(category: &CategoryOutcomes, params: &EvalParams, images: usize) -> Res
     ensure(inside.iter().all(|bits| areas == 32 || bits >> areas == 0), "an area range too many")?;
     let key = |i: usize| ranking_key(scores[i], on[i], i as u32);
     ensure((1..detections).all(|i| key(i - 1) < key(i)), "detections out of order")?;
-    check_ranks(on, ranks, images)
+    let cap = params.max_detections.last().map_or(0, |&cap| cap);
+    ensure(ranks.iter().all(|&rank| (rank as usize) < cap), "a detection beyond the largest cap")?;
+    check_ranks(on, ranks, images)?;
+    check_hits(category, params, images)
+}
+
+/// No image has more true positives than ground truths, and their numbers stay within 32 bits.
+fn check_hits(category: &CategoryOutcomes, params: &EvalParams, images: usize) -> Result<(), Error> {
+    let (areas, thresholds) = (params.area_ranges.len(), params.iou_thresholds.len());
+    for area in 0..areas {
+        let mut truths = vec![0_u32; images];
+        let counts = category.truth_counts.chunks_exact(areas).map(|counts| counts[area]);
+        category.truth_images.iter().zip(counts).for_each(|(&image, count)| truths[image as usize] = count);
+        let total: u64 = truths.iter().map(|&count| u64::from(count)).sum();
+        ensure(total <= u64::from(u32::MAX), "more ground truths than can be counted")?;
+        for t in 0..thresholds {
+            let mut left = truths.clone();
+            for (outcome, &step) in category.of_steps(area, t, thresholds).iter().zip(&category.steps) {
+                if *outcome == Outcome::TruePositive {
+                    let left = &mut left[category.images[step as usize] as usize];
+                    ensure(*left > 0, "more true positives than ground truths")?;
+                    *left -= 1;
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Each detection's rank is the number of detections on its image that come before it.

@@ -15,6 +15,7 @@ const AP_CAP: usize = 100;
 /// Averages run over the IoU thresholds and categories; "small", "medium" and "large" are area ranges by
 /// name. All but the first three recalls and the first precision use the third cap.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Summary {
     /// Average precision at 100 detections; -1 when 100 is not among the caps.
     pub ap: f64,

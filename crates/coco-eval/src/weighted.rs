@@ -31,6 +31,7 @@ struct Figure {
 pub(crate) struct Weighted {
     figures: Vec<Figure>,
     columns: usize,
+    categories: usize,
     /// `[K, columns]`
     parts: Vec<Part>,
     thresholds: usize,
@@ -69,6 +70,7 @@ impl Weighted {
         Ok(Self {
             figures: wanted,
             columns: columns.len(),
+            categories: outcomes.categories.len(),
             parts: outcomes.categories.iter().flat_map(of_category).collect(),
             thresholds,
             recall_thresholds: params.recall_thresholds.clone(),
@@ -82,14 +84,14 @@ impl Weighted {
     }
 
     pub(crate) fn categories(&self) -> usize {
-        self.parts.len() / self.columns.max(1)
+        self.categories
     }
 
     /// The figures with image `i` counted `weights[i]` times.
     pub(crate) fn sample(&self, weights: &[u32], scratch: &mut Scratch) -> Sample {
         let mut sums = vec![[0.0; 2]; self.columns * self.thresholds];
         let mut defined = vec![0_usize; self.columns];
-        let mut categories = vec![-1.0; self.categories()];
+        let mut categories = vec![-1.0; self.categories];
         for (at, part) in self.parts.iter().enumerate() {
             let (k, column) = (at / self.columns, at % self.columns);
             if !part.weigh(weights, self.thresholds, &self.recall_thresholds, scratch) {
@@ -117,6 +119,11 @@ impl Weighted {
         let of = if figure.quantity == Quantity::Precision { 0 } else { 1 };
         let sum: f64 = figure.thresholds.iter().map(|t| sums[column * self.thresholds + t][of]).sum();
         sum / (figure.thresholds.len() * defined[column]) as f64
+    }
+
+    /// Whether the first figure, average precision, can be told from these outcomes at all.
+    pub(crate) fn has_average_precision(&self) -> bool {
+        self.figures[0].column.is_some()
     }
 
     /// Average precision of a category in the column of the first figure, with each image that matters to

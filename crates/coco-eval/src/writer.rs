@@ -39,10 +39,19 @@ impl Detections {
         let path = path.as_ref();
         let partial = partial_path(path);
         let file = File::create(&partial).map_err(|cause| Error::File { path: partial.clone(), cause })?;
-        self.write_json(&file)?;
+        let written = self.write_and_rename(&file, &partial, path);
+        if written.is_err() {
+            // the first error is the one to report
+            let _ = fs::remove_file(&partial);
+        }
+        written
+    }
+
+    fn write_and_rename(&self, file: &File, partial: &Path, path: &Path) -> Result<(), Error> {
+        self.write_json(file)?;
         let failed = |cause| Error::File { path: path.to_owned(), cause };
         file.sync_all().map_err(failed)?;
-        fs::rename(&partial, path).map_err(failed)
+        fs::rename(partial, path).map_err(failed)
     }
 }
 

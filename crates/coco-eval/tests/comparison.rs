@@ -206,7 +206,7 @@ fn samples_are_repeatable_and_paired() {
     let set = synthetic(random, 80);
     let part = Outcomes::collect_images(&set.0, &set.1, &EvalParams::default(), &small[1..]).unwrap();
     assert!(refused(&a, &sample(&part, params)).contains("the images differ"));
-    assert!(Comparison::new(&a, &a, 1.0).unwrap_err().to_string().contains("`confidence` holds 1"));
+    assert!(Comparison::new(&a, &a, 1.0).unwrap_err().to_string().contains("`confidence` is 1"));
     let weights = first.weighted_summary(&[1; 3]).unwrap_err().to_string();
     assert!(weights.contains("3 weights were given for 30 images"), "{weights}");
 }

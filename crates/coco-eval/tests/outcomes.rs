@@ -83,7 +83,7 @@ fn what_does_not_fit_is_refused() {
     let message = |parts: Vec<Outcomes>| Outcomes::merge(parts).unwrap_err().to_string();
     let id = whole.image_ids()[0];
     assert!(message(vec![whole.clone(), whole.clone()]).contains(&format!("image id {id}")));
-    assert!(message(vec![]).contains("`parts` is empty"));
+    assert!(message(vec![]).contains("no outcomes to merge"));
     let caps = EvalParams { max_detections: vec![1, 2, 3], ..params.clone() };
     assert!(message(vec![whole.clone(), collect(&caps)]).contains("the parameters differ"));
     let pooled = EvalParams { pooling: Pooling::ClassAgnostic, ..params.clone() };

@@ -70,7 +70,7 @@ pub(crate) fn between_records(halt: Halt) -> Error {
 impl<'s, S: Read> List<'s, S> {
     /// A list about to give the row with this index.
     pub(crate) fn at_row(stream: &'s mut Stream<S>, index: usize, limits: &ReadLimits) -> Self {
-        Self { stream, index, limit: limits.rows.min(u32::MAX as usize) }
+        Self { stream, index, limit: limits.most_rows() }
     }
 
     /// Reads rows up to the end of the list, or to the first that starts at byte `until` or later.

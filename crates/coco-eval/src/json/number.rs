@@ -109,7 +109,7 @@ fn scan(bytes: &[u8], start: usize) -> Result<Parts, Fault> {
         return Err(JsonFault::Number.into());
     }
     let mut exponent = 0;
-    let mut integer = !(negative && digits.mantissa == 0);
+    let mut integer = !(negative && digits.significant == 0);
     if peek(bytes, at)? == b'.' {
         at += 1;
         integer = false;

@@ -43,7 +43,7 @@ pub(crate) fn read<'s, S: Source>(
     stream: &mut Stream<S::Reader<'s>>,
     detections: &mut Detections,
 ) -> Result<Stopped, Error> {
-    let part_bytes = PART_BUFFERS * detections.policy().limits.buffer_bytes.max(1) as u64;
+    let part_bytes = PART_BUFFERS * detections.policy().limits.first_buffer() as u64;
     let wave_bytes = part_bytes * (PARTS_PER_THREAD * rayon::current_num_threads()) as u64;
     let mut tables = Vec::new();
     let mut stopped = Stopped::BeforeRow;
@@ -80,7 +80,7 @@ fn read_part(source: &impl Source, range: Range<u64>, at_row: bool, mut rows: De
     let from = range.start - margin;
     let mut stream = Stream::new(source.open(from).ok()?, from, 0, &limits);
     if !at_row {
-        stream.drive(|bytes, at| find_row(bytes, at, margin as usize, limits.buffer_bytes)).ok()?;
+        stream.drive(|bytes, at| find_row(bytes, at, margin as usize, limits.first_buffer())).ok()?;
     }
     let (start, lines_before) = (stream.byte(), stream.lines_passed());
     let stopped = rows.take_rows(&mut stream, range.end).ok()?;
@@ -113,7 +113,7 @@ fn join<'s, S: Source>(
         if detections.take_rows(stream, part.start)? == Stopped::AtEnd {
             return Ok(Stopped::AtEnd);
         }
-        if stream.byte() != part.start || detections.len() + part.rows.len() > limits.rows {
+        if stream.byte() != part.start || detections.len() + part.rows.len() > limits.most_rows() {
             part.rows.clear();
             continue;
         }

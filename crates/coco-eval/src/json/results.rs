@@ -82,7 +82,7 @@ fn read<S: Source>(source: &S, policy: InputPolicy) -> Result<Detections, Error>
     let mut detections = Detections::new(policy);
     let mut stopped = open_list(&mut stream)?;
     if stopped == Stopped::BeforeRow {
-        stopped = detections.take_rows(&mut stream, (policy.limits.buffer_bytes / SAMPLE) as u64)?;
+        stopped = detections.take_rows(&mut stream, (policy.limits.first_buffer() / SAMPLE) as u64)?;
     }
     if stopped == Stopped::BeforeRow {
         detections.reserve(rows_to_come(detections.len(), stream.byte(), source.length(), &policy));
@@ -102,6 +102,6 @@ fn read<S: Source>(source: &S, policy: InputPolicy) -> Result<Detections, Error>
 fn rows_to_come(rows: usize, bytes: u64, length: u64, policy: &InputPolicy) -> usize {
     let bytes_to_come = u128::from(length.saturating_sub(bytes));
     let estimate = bytes_to_come * rows as u128 / u128::from(bytes.max(1));
-    let limit = policy.limits.rows.saturating_sub(rows);
+    let limit = policy.limits.most_rows().saturating_sub(rows);
     usize::try_from(estimate + estimate / 64).map_or(limit, |estimate| estimate.min(limit))
 }

@@ -65,7 +65,7 @@ pub(crate) struct Stream<S> {
 impl<S: Read> Stream<S> {
     /// A window whose first byte is byte `offset` of the file, `lines` line ends into it.
     pub(crate) fn new(source: S, offset: u64, lines: u64, limits: &ReadLimits) -> Self {
-        let buffer = vec![0; limits.buffer_bytes.max(1)];
+        let buffer = vec![0; limits.first_buffer()];
         let record_bytes = limits.record_bytes.max(1);
         Self { source, buffer, start: 0, end: 0, exhausted: false, record_bytes, offset, lines }
     }
