@@ -88,13 +88,22 @@ fn what_does_not_fit_is_refused() {
     assert!(message(vec![whole.clone(), collect(&caps)]).contains("the parameters differ"));
     let pooled = EvalParams { pooling: Pooling::ClassAgnostic, ..params.clone() };
     assert!(message(vec![whole.clone(), collect(&pooled)]).contains("the parameters differ"));
+    let categories = EvalParams { category_ids: Some(vec![5]), ..params.clone() };
+    assert!(message(vec![whole.clone(), collect(&categories)]).contains("the parameters differ"));
+    let huge = EvalParams { max_detections: vec![1; 1 << 20], ..params.clone() };
+    let huge = evaluate(&truth, &detections, &huge).unwrap_err().to_string();
+    assert!(huge.contains("entries, the limit is"), "{huge}");
     let strange = Outcomes::collect_images(&truth, &detections, &params, &[id, 987]).unwrap_err();
     assert!(strange.to_string().contains("image id 987 is not among"), "{strange}");
 }
 
+fn reversed(whole: &serde_json::Value, path: &str) -> serde_json::Value {
+    whole.pointer(path).unwrap().as_array().unwrap().iter().rev().cloned().collect()
+}
+
 #[test]
 fn damaged_outcomes_are_refused() {
-    let random = &mut Random(0);
+    let random = &mut Random(2);
     let (truth, detections) = random_set(random).tables();
     let outcomes = Outcomes::collect(&truth, &detections, &EvalParams::default()).unwrap();
     let good = serde_json::to_value(&outcomes).unwrap();
@@ -106,7 +115,7 @@ fn damaged_outcomes_are_refused() {
     };
     let of = |field: &str| format!("/categories/{category}/{field}");
     let n = |field: &str| good.pointer(&of(field)).unwrap().as_array().unwrap().len();
-    assert!(n("scores") > 3 && n("steps") > 1 && n("truth_images") > 0);
+    assert!(n("scores") > 3 && n("steps") > 1 && n("truth_images") > 1);
     let rows = [
         (set(&of("scores"), serde_json::json!([])), "different lengths"),
         (set(&of("scores/0"), serde_json::json!(-1e9)), "out of order"),
@@ -122,6 +131,12 @@ fn damaged_outcomes_are_refused() {
         (set("/category_ids/0", serde_json::json!(i64::MAX)), "the categories"),
         (set("/params/iou_thresholds", serde_json::json!([2.0])), "thresholds lie in [0, 1]"),
         (set("/categories", serde_json::json!([])), "the categories"),
+        (set("/version", serde_json::json!(2)), "version"),
+        (set("/params/max_detections", serde_json::json!([0, 0, 0])), "largest cap"),
+        (set("/params/max_detections", serde_json::json!(vec![100; 1_000_000])), "the limit is"),
+        (set(&of("truth_counts"), serde_json::json!(vec![0; n("truth_counts")])), "more true positives"),
+        (set(&of("truth_counts/0"), serde_json::json!(u32::MAX)), "more ground truths than can be counted"),
+        (set(&of("truth_images"), reversed(&good, &of("truth_images"))), "images of ground truths"),
     ];
     let mut faults = Vec::new();
     for (damaged, clause) in rows {
@@ -132,4 +147,26 @@ fn damaged_outcomes_are_refused() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// Results are those of one thread whatever the pool.
+#[cfg(feature = "rayon")]
+#[test]
+fn threads_do_not_matter() {
+    let random = &mut Random(21);
+    let (truth, detections) = random_set(random).tables();
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let outcomes = Outcomes::collect(&truth, &detections, &EvalParams::default()).unwrap();
+            let draws = coco_eval::BootstrapParams { samples: 40, seed: 1 };
+            let samples = outcomes.bootstrap(draws, || ()).unwrap();
+            let cells = coco_eval::cell_matches(&truth, &detections, &EvalParams::default()).unwrap();
+            (evaluate(&truth, &detections, &EvalParams::default()).unwrap(), outcomes, samples, cells)
+        })
+    };
+    let one = run(1);
+    for threads in [2, 3, 7] {
+        assert!(run(threads) == one, "{threads} threads");
+    }
 }
