@@ -70,7 +70,7 @@ impl EvaluationArguments {
     #[must_use]
     pub fn options(&self) -> Options {
         let nms = NmsParams { confidence: self.conf, iou: self.iou, ..NmsParams::default() };
-        Options { nms, threads: thread_count(self.threads), skip_bad: self.skip_bad }
+        Options { nms, threads: thread_count(self.threads), skip_bad: self.skip_bad, samples: 0 }
     }
 }
 

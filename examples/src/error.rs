@@ -176,6 +176,20 @@ pub enum Error {
         /// What is wrong.
         source: coco_eval::Error,
     },
+    /// An output that would replace an input, or another output.
+    #[error("{}: is also an input or another output; name another file", path.display())]
+    Taken {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file that should hold outcomes.
+    #[error("{}: not outcomes that `evaluate --save-outcomes` wrote ({source})", path.display())]
+    Outcomes {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
     /// Evaluation.
     #[error(transparent)]
     Evaluate(#[from] coco_eval::Error),
@@ -226,14 +240,16 @@ impl Error {
     }
 }
 
-/// Runs a program: on failure one line on stderr, and exit code 2.
+/// Ends a program: on failure with one line on stderr, and exit code 2.
 pub fn exit(result: Result<()>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // A library's error may span lines (yaml shows its context); users get one.
-            note(format_args!("error: {}", error.to_string().replace(['\n', '\r'], " ")));
-            ExitCode::from(2)
-        }
-    }
+    exit_with(result.map(|()| ExitCode::SUCCESS))
+}
+
+/// Ends a program that chooses among exit codes where nothing failed.
+pub fn exit_with(result: Result<ExitCode>) -> ExitCode {
+    result.unwrap_or_else(|error| {
+        // A library's error may span lines (yaml shows its context); users get one.
+        note(format_args!("error: {}", error.to_string().replace(['\n', '\r'], " ")));
+        ExitCode::from(2)
+    })
 }

@@ -1,20 +1,31 @@
 //! Shared parts of the example programs: arguments, loading, images, evaluation on threads, reports.
 //!
-//! Each program in `src/bin` is one step of the work: `quantize`, `val`, `detect`, `inspect`, and `make-fixtures`, which made
-//! the files in `fixtures/demo`.
+//! Each program in `src/bin` is one step of the work: `quantize`, `val`, `detect`, `inspect`; `evaluate` and `compare`, which take
+//! any detector's results; and `make-fixtures`, which made the files in `fixtures/demo`.
 
 #![forbid(unsafe_code)]
 
+pub mod annotations;
 pub mod arguments;
 pub mod calibration;
+pub mod comparison;
+pub mod comparison_text;
+pub mod csv;
+pub mod curves;
 pub mod dataset;
 pub mod demo;
 pub mod error;
+pub mod figures;
 pub mod images;
 pub mod network;
 pub mod npy;
 pub mod output;
+pub mod plot;
+pub mod progress;
+pub mod protocol;
+pub mod report;
 pub mod resources;
 pub mod run;
+pub mod shards;
 pub mod summary;
 pub mod workers;

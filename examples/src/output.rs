@@ -60,10 +60,63 @@ pub fn check_writable(folder: &Path) -> Result<()> {
     std::fs::remove_file(&probe).map_err(Error::io(nearest))
 }
 
+/// Checks that `path` can be written, before long work is done for it; leaves nothing behind. Folders above it may be missing.
+///
+/// # Errors
+/// Names the folder that takes no file, or `path` where that is a folder.
+fn check_output(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Err(Error::io(path)(ErrorKind::IsADirectory.into()));
+    }
+    check_writable(path.parent().unwrap_or(Path::new("")))
+}
+
+/// Checks that all of `outputs` can be written, and that none replaces one of `inputs` or another.
+///
+/// # Errors
+/// Names the file, or the folder that takes no file.
+pub fn check_outputs(outputs: &[&Path], inputs: &[&Path]) -> Result<()> {
+    for (number, output) in outputs.iter().enumerate() {
+        let mut others = inputs.iter().chain(&outputs[..number]);
+        if others.any(|other| is_same(output, other)) {
+            return Err(Error::Taken { path: output.to_path_buf() });
+        }
+        check_output(output)?;
+    }
+    Ok(())
+}
+
+/// Whether both lead to one file, by whatever way, or will when it is written.
+fn is_same(one: &Path, other: &Path) -> bool {
+    one == other
+        || one.canonicalize().ok().is_some_and(|one| other.canonicalize().is_ok_and(|other| one == other))
+}
+
+/// Writes a file that [`check_outputs`] allowed, with the folders above it.
+///
+/// # Errors
+/// Names the file or folder.
+pub fn write_output(path: &Path, bytes: &[u8]) -> Result<()> {
+    path.parent().map_or(Ok(()), create_folder)?;
+    write_atomic(path, bytes)
+}
+
 /// SHA-256 of bytes, in hexadecimal.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(Sha256::new_with_prefix(bytes))
+}
+
+/// SHA-256 of numbers as little-endian bytes, in hexadecimal.
+#[must_use]
+pub fn sha256_numbers(numbers: &[f64]) -> String {
+    let mut hash = Sha256::new();
+    numbers.iter().for_each(|number| hash.update(number.to_le_bytes()));
+    hexadecimal(hash)
+}
+
+fn hexadecimal(hash: Sha256) -> String {
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// SHA-256 of a file.
@@ -86,5 +139,5 @@ pub fn sha256_files<'a>(paths: impl Iterator<Item = &'a Path>) -> Result<String>
         hash.update([0]);
         hash.update(sha256_file(path)?);
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hexadecimal(hash))
 }

@@ -4,8 +4,12 @@ use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::images::{Picture, decode, prepare};
 use crate::network::Network;
+use crate::progress::bar;
 use crate::workers;
-use coco_eval::{Detections, EvalParams, Evaluation, InputPolicy, Summary};
+use coco_eval::{
+    Bootstrap, BootstrapParams, Detections, EvalParams, GroundTruth, InputPolicy, Outcomes, Summary,
+};
+use indicatif::ProgressBar;
 use quant_core::Executor;
 use std::time::Instant;
 use yolo_model::{Detection, ImageSize, LetterboxTransform, NmsParams, coco_box};
@@ -16,8 +20,8 @@ pub struct Outcome {
     pub detections: Detections,
     /// The twelve figures.
     pub summary: Summary,
-    /// All arrays of the evaluation.
-    pub evaluation: Evaluation,
+    /// Figures of sets of images drawn from those evaluated, the same sets for every network; none without [`Options::samples`].
+    pub bootstrap: Option<Bootstrap>,
     /// Median time of a forward pass on one core, in milliseconds.
     pub ms_per_image: f64,
 }
@@ -30,6 +34,18 @@ pub struct Options {
     pub threads: usize,
     /// Go on without images that can't be read.
     pub skip_bad: bool,
+    /// Sets of images to draw for intervals; 0 for none.
+    pub samples: usize,
+}
+
+/// What all networks found.
+pub struct Evaluated {
+    /// One per network.
+    pub outcomes: Vec<Outcome>,
+    /// Ids of the images that could be read.
+    pub image_ids: Vec<i64>,
+    /// Number of the others.
+    pub skipped: usize,
 }
 
 /// What a network found on one image, and how long its forward pass took in milliseconds.
@@ -45,7 +61,7 @@ pub fn evaluate(
     dataset: &Dataset,
     category_ids: &[i64],
     options: &Options,
-) -> Result<(Vec<Outcome>, usize)> {
+) -> Result<Evaluated> {
     let state = || networks.iter().map(|n| n.executor()).collect::<Result<Vec<_>>>();
     let images = &dataset.images;
     let work = |executors: &mut Vec<Executor<'_>>, index: usize| -> Result<Option<Vec<Found>>> {
@@ -72,10 +88,15 @@ pub fn evaluate(
     if used.is_empty() {
         return Err(Error::AllBad { count: images.len() });
     }
-    let params = EvalParams { image_ids: Some(used), ..EvalParams::default() };
+    let params = EvalParams { image_ids: Some(used.clone()), ..EvalParams::default() };
     let per_image: Vec<Vec<Found>> = found.into_iter().flatten().collect();
-    let outcomes = (0..networks.len()).map(|network| outcome(network, &per_image, dataset, &params));
-    Ok((outcomes.collect::<Result<_>>()?, skipped))
+    let progress = bar(networks.len() * options.samples, "sampling");
+    let outcome =
+        |network| outcome(network, &per_image, &dataset.ground_truth, &params, options.samples, &progress);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build()?;
+    let outcomes = pool.install(|| (0..networks.len()).map(outcome).collect::<Result<Vec<_>>>())?;
+    progress.finish_and_clear();
+    Ok(Evaluated { outcomes, image_ids: used, skipped })
 }
 
 /// A picture as networks of one size read it.
@@ -123,11 +144,14 @@ pub fn coco_row(
     }
 }
 
+/// Detections and figures of one network. Of what its detections are, only the figures of the samples are kept.
 fn outcome(
     network: usize,
     per_image: &[Vec<Found>],
-    dataset: &Dataset,
+    ground_truth: &GroundTruth,
     params: &EvalParams,
+    samples: usize,
+    progress: &ProgressBar,
 ) -> Result<Outcome> {
     let mut detections = Detections::new(InputPolicy::default());
     let mut times = Vec::with_capacity(per_image.len());
@@ -136,11 +160,13 @@ fn outcome(
         times.push(*milliseconds);
     }
     times.sort_by(f64::total_cmp);
-    let evaluation = coco_eval::evaluate(&dataset.ground_truth, &detections, params)?;
-    Ok(Outcome {
-        summary: evaluation.summarize()?,
-        detections,
-        evaluation,
-        ms_per_image: times[times.len() / 2],
-    })
+    let ms_per_image = times[times.len() / 2];
+    if samples == 0 {
+        let summary = coco_eval::evaluate(ground_truth, &detections, params)?.summarize()?;
+        return Ok(Outcome { summary, detections, bootstrap: None, ms_per_image });
+    }
+    let found = Outcomes::collect(ground_truth, &detections, params)?;
+    let draws = BootstrapParams { samples, ..BootstrapParams::default() };
+    let bootstrap = found.bootstrap(draws, || progress.inc(1))?;
+    Ok(Outcome { summary: *bootstrap.summary(), detections, bootstrap: Some(bootstrap), ms_per_image })
 }

@@ -1,12 +1,18 @@
 //! What `quantize` leaves behind: `summary.json`, and the table on the screen.
 
+use crate::comparison_text::ends;
 use crate::demo;
+use crate::figures::decimals;
 use crate::resources::cpu_seconds;
+use coco_eval::Interval;
 use ptq::{Method, WeightMethod};
 use quant_core::Scheme;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use yolo_model::ImageSize;
+
+/// Ids of the images evaluated, one a line, beside saved detections.
+pub const IMAGES_FILE: &str = "images.txt";
 
 /// What to work on, with all defaults filled in.
 #[derive(Serialize)]
@@ -54,6 +60,11 @@ pub struct Run {
     pub stats: [f64; 12],
     /// AP minus that of the float run.
     pub delta_ap: f64,
+    /// Interval of that difference over sets of images drawn in pairs, holding [`Manifest::confidence`] of them; none for the
+    /// float run, or without samples.
+    pub interval_ap: Option<Interval>,
+    /// Standard error of that difference.
+    pub standard_error: Option<f64>,
     /// Median forward time on one core.
     pub ms_per_image: f64,
     /// Size of the saved network.
@@ -62,6 +73,8 @@ pub struct Run {
     pub file: String,
     /// SHA-256 of the detections as COCO json.
     pub detections_sha256: String,
+    /// The detections as COCO json, in the output folder, where they were asked for.
+    pub detections_file: Option<String>,
 }
 
 /// A phase of the work.
@@ -139,6 +152,10 @@ pub struct Manifest {
     pub weight_method: WeightMethod,
     /// Prefixes of convolutions that stay in f32.
     pub float_layers: Vec<String>,
+    /// Sets of images drawn for intervals.
+    pub samples: usize,
+    /// Share of these sets that an interval holds.
+    pub confidence: f64,
 }
 
 /// CPU time by phase.
@@ -167,18 +184,49 @@ impl SummaryFile {
             lines.push(demo::NOTE.to_owned());
         }
         lines.push(format!(
-            "{:<16} {:>6} {:>10} {:>7} {:>7} {:>7} {:>7} {:>7} {:>8} {:>9} {:>9}",
-            "run", "pre", "scheme", "AP", "AP50", "APs", "APm", "APl", "dAP", "KiB", "ms/image"
+            "{:<15} {:>3} {:>9} {:>6} {:>6} {:>6} {:>6} {:>6} {:>7} {:>18} {:>6} {:>8}",
+            "run",
+            "pre",
+            "scheme",
+            "AP",
+            "AP50",
+            "APs",
+            "APm",
+            "APl",
+            "dAP",
+            "interval of dAP",
+            "KiB",
+            "ms/image"
         ));
         lines.extend(self.runs.iter().map(Run::line));
         lines.push(format!(
             "{} images ({} skipped), calibrated on {} ({} skipped); ms/image is one core's median forward time",
             self.images, self.images_skipped, self.calibration_images, self.calibration_skipped
         ));
+        if self.manifest.samples > 0 {
+            lines.push(format!(
+                "interval of dAP: 95 % of {} sets of images, drawn in pairs; `compare` tells more",
+                self.manifest.samples
+            ));
+        }
         lines.extend(self.cost());
         lines.push(format!("quantiser rules: {}", self.rules.join(", ")));
         lines.push(format!("wrote {}", out.join("summary.json").display()));
+        lines.extend(self.next_command(out));
         lines.join("\n")
+    }
+
+    /// How to look closer at the best run, where detections were saved.
+    fn next_command(&self, out: &Path) -> Option<String> {
+        let file = |run: &Run| Some(out.join(run.detections_file.as_ref()?).display().to_string());
+        let best = self.runs.iter().find(|run| Some(&run.name) == self.best.as_ref())?;
+        Some(format!(
+            "next: compare --annotations {} --images-subset {} --baseline {} --candidate {}",
+            self.inputs.annotations.display(),
+            out.join(IMAGES_FILE).display(),
+            file(self.runs.first()?)?,
+            file(best)?
+        ))
     }
 
     /// CPU time by phase and peak memory, where the system tells.
@@ -194,16 +242,17 @@ impl Run {
     /// A row of the table.
     fn line(&self) -> String {
         format!(
-            "{:<16} {:>6} {:>10} {:>7.4} {:>7.4} {:>7.4} {:>7.4} {:>7.4} {:>+8.4} {:>9.0} {:>9.1}",
+            "{:<15} {:>3} {:>9} {:>6} {:>6} {:>6} {:>6} {:>6} {:>+7.4} {:>18} {:>6.0} {:>8.1}",
             self.name,
             self.preactivation_bits.map_or_else(|| "f32".to_owned(), |bits| bits.to_string()),
             self.scheme.map_or("", |s| if s == Scheme::Affine { "affine" } else { "symmetric" }),
-            self.ap,
-            self.ap50,
-            self.ap_small,
-            self.ap_medium,
-            self.ap_large,
+            decimals(self.ap),
+            decimals(self.ap50),
+            decimals(self.ap_small),
+            decimals(self.ap_medium),
+            decimals(self.ap_large),
             self.delta_ap,
+            ends(self.interval_ap),
             self.model_bytes as f64 / 1024.0,
             self.ms_per_image,
         )

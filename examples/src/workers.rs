@@ -5,7 +5,7 @@
 
 use crate::error::{Error, Result};
 use crate::output::note;
-use indicatif::{ProgressBar, ProgressStyle};
+use crate::progress::bar;
 use std::panic::resume_unwind;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -53,13 +53,6 @@ pub fn for_each<S: Send, R: Send>(
     results.sort_by_key(|(index, _)| *index);
     let values = results.into_iter().map(|(_, result)| result).collect::<Result<Vec<R>>>()?;
     Ok((values, states?))
-}
-
-/// A progress bar on stderr; hidden where stderr is not a terminal.
-fn bar(count: usize, label: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg:<12} {bar:40} {pos}/{len} {elapsed} (eta {eta})");
-    let bar = ProgressBar::new(count as u64).with_message(label.to_owned());
-    style.map_or(bar.clone(), |style| bar.with_style(style))
 }
 
 /// Turns a bad image into `None` and counts it, if `skip_bad`.

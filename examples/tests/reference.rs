@@ -8,7 +8,7 @@ use examples::calibration::calibrate;
 use examples::dataset::Dataset;
 use examples::images::list_images;
 use examples::network::{Model, Network};
-use examples::run::{Options, Outcome, evaluate};
+use examples::run::{Evaluated, Options, Outcome, evaluate};
 use ptq::{Fusion, Method, Placement, PlacementOptions, QuantConfig, lower_float, lower_integer};
 use quant_core::{Scheme, StepOp};
 use std::collections::BTreeMap;
@@ -50,8 +50,9 @@ fn evaluate_both(assets: &Path) -> [Outcome; 2] {
     assert_eq!(dataset.images.len(), 206);
     let category_ids = dataset.category_ids(&networks[0].class_names, &annotations).unwrap();
     let nms = NmsParams { confidence: 0.001, iou: 0.6, ..NmsParams::default() };
-    let options = Options { nms, threads: 2, skip_bad: false };
-    let (outcomes, skipped) = evaluate(&networks.each_ref(), &dataset, &category_ids, &options).unwrap();
+    let options = Options { nms, threads: 2, skip_bad: false, samples: 0 };
+    let Evaluated { outcomes, skipped, .. } =
+        evaluate(&networks.each_ref(), &dataset, &category_ids, &options).unwrap();
     assert_eq!(skipped, 0);
     outcomes.try_into().unwrap_or_else(|_| panic!("two networks, two outcomes"))
 }

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
-use coco_eval::Summary;
+use coco_eval::{Comparison, Summary};
 use examples::arguments::{
     ConcatArgument, EvaluationArguments, PreactivationArgument, SchemeArgument, asset, given_or_asset,
     parse_image_size,
@@ -18,13 +18,13 @@ use examples::output::{
     check_writable, create_folder, note, print, sha256, sha256_file, sha256_files, write_atomic,
 };
 use examples::resources::{cpu_seconds, peak_rss_bytes};
-use examples::run::{Outcome, evaluate};
-use examples::summary::{Clock, Inputs, Manifest, Run, SummaryFile};
+use examples::run::{Evaluated, Options, Outcome, evaluate};
+use examples::summary::{Clock, IMAGES_FILE, Inputs, Manifest, Run, SummaryFile};
 use ptq::{
     Fusion, Method, Placement, PlacementOptions, QuantConfig, WeightMethod, Width, lower_float, lower_integer,
 };
 use quant_core::Scheme;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use yolo_model::ImageSize;
 
@@ -69,6 +69,12 @@ struct Arguments {
     /// Leave convolutions whose name starts with this in f32; may be repeated
     #[arg(long)]
     float_layers: Vec<String>,
+    /// Sets of images to draw for the intervals of differences in AP; 0 for no intervals
+    #[arg(long, default_value_t = 1000)]
+    samples: usize,
+    /// Also write each network's detections, for `compare`
+    #[arg(long)]
+    save_detections: bool,
     /// Folder for summary.json and the networks
     #[arg(long, default_value = "out/quantize")]
     out: PathBuf,
@@ -76,6 +82,9 @@ struct Arguments {
     #[arg(long)]
     json: bool,
 }
+
+/// Share of the sets of images that an interval holds.
+const CONFIDENCE: f64 = 0.95;
 
 fn main() -> ExitCode {
     exit(run(&Arguments::parse()))
@@ -119,13 +128,13 @@ fn run(arguments: &Arguments) -> Result<()> {
     let candidates = candidates(&job, arguments, &calibration)?;
     clock.phase("quantise");
     let networks: Vec<&Network> = candidates.iter().map(|c| &c.network).collect();
-    let (outcomes, skipped) =
-        evaluate(&networks, &job.dataset, &job.category_ids, &arguments.evaluation.options())?;
+    let options = Options { samples: arguments.samples, ..arguments.evaluation.options() };
+    let evaluated = evaluate(&networks, &job.dataset, &job.category_ids, &options)?;
     clock.phase("evaluate");
     let manifest = manifest(&job, arguments)?;
-    let runs = write_networks(&arguments.out, &candidates, &outcomes)?;
+    let runs = write_networks(arguments, &candidates, &evaluated)?;
     clock.phase("write");
-    let summary = summary(job, runs, clock, &calibration, skipped, manifest);
+    let summary = summary(job, runs, clock, &calibration, evaluated.skipped, manifest);
     let text = serde_json::to_string_pretty(&summary)?;
     write_atomic(&arguments.out.join("summary.json"), text.as_bytes())?;
     if arguments.json { print(text) } else { print(summary.table(&arguments.out)) }
@@ -318,24 +327,40 @@ fn weight_method(arguments: &Arguments) -> WeightMethod {
 }
 
 /// Saves every network; nothing is written before all has been evaluated.
-fn write_networks(out: &Path, candidates: &[Candidate], outcomes: &[Outcome]) -> Result<Vec<Run>> {
-    create_folder(out)?;
-    let float_ap = outcomes[0].summary.ap;
-    candidates
-        .iter()
-        .zip(outcomes)
-        .map(|(candidate, outcome)| write_network(out, candidate, outcome, float_ap))
-        .collect()
+fn write_networks(
+    arguments: &Arguments,
+    candidates: &[Candidate],
+    evaluated: &Evaluated,
+) -> Result<Vec<Run>> {
+    create_folder(&arguments.out)?;
+    if arguments.save_detections {
+        let ids: String = evaluated.image_ids.iter().map(|id| format!("{id}\n")).collect();
+        write_atomic(&arguments.out.join(IMAGES_FILE), ids.as_bytes())?;
+    }
+    let float = &evaluated.outcomes[0];
+    let networks = candidates.iter().zip(&evaluated.outcomes);
+    networks.map(|(candidate, outcome)| write_network(arguments, candidate, outcome, float)).collect()
 }
 
-fn write_network(out: &Path, candidate: &Candidate, outcome: &Outcome, float_ap: f64) -> Result<Run> {
+fn write_network(
+    arguments: &Arguments,
+    candidate: &Candidate,
+    outcome: &Outcome,
+    float: &Outcome,
+) -> Result<Run> {
     let file = format!("{}.safetensors", candidate.name);
-    let path = out.join(&file);
+    let path = arguments.out.join(&file);
     candidate.network.program.save(&path)?;
     let model_bytes = std::fs::metadata(&path).map_err(Error::io(path))?.len();
     let Summary { ap, ap50, ap75, ap_small, ap_medium, ap_large, .. } = outcome.summary;
     let mut detections = Vec::new();
     outcome.detections.write_json(&mut detections)?;
+    let detections_file = arguments.save_detections.then(|| format!("{}.detections.json", candidate.name));
+    if let Some(file) = &detections_file {
+        write_atomic(&arguments.out.join(file), &detections)?;
+    }
+    let comparison = compare(candidate, outcome, float)?;
+    let difference = comparison.as_ref().map(|comparison| &comparison.figures[0]);
     Ok(Run {
         name: candidate.name.clone(),
         precision: if candidate.quantized.is_some() { "int8" } else { "f32" },
@@ -348,12 +373,25 @@ fn write_network(out: &Path, candidate: &Candidate, outcome: &Outcome, float_ap:
         ap_medium,
         ap_large,
         stats: outcome.summary.to_array(),
-        delta_ap: ap - float_ap,
+        delta_ap: ap - float.summary.ap,
+        interval_ap: difference.and_then(|difference| difference.interval),
+        standard_error: difference.and_then(|difference| difference.standard_error),
         ms_per_image: outcome.ms_per_image,
         model_bytes,
         file,
         detections_sha256: sha256(&detections),
+        detections_file,
     })
+}
+
+/// A quantised run beside the float one, set of images by set of images.
+fn compare(candidate: &Candidate, outcome: &Outcome, float: &Outcome) -> Result<Option<Comparison>> {
+    match (&float.bootstrap, &outcome.bootstrap) {
+        (Some(float), Some(run)) if candidate.quantized.is_some() => {
+            Ok(Some(Comparison::new(float, run, CONFIDENCE)?))
+        }
+        _ => Ok(None),
+    }
 }
 
 fn manifest(job: &Job, arguments: &Arguments) -> Result<Manifest> {
@@ -374,5 +412,7 @@ fn manifest(job: &Job, arguments: &Arguments) -> Result<Manifest> {
         concat: arguments.concat.into(),
         weight_method: weight_method(arguments),
         float_layers: arguments.float_layers.clone(),
+        samples: arguments.samples,
+        confidence: CONFIDENCE,
     })
 }

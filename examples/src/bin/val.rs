@@ -8,7 +8,7 @@ use examples::dataset::Dataset;
 use examples::error::{Error, Result, exit};
 use examples::network::{Network, find_weights};
 use examples::output::{check_writable, print, write_atomic};
-use examples::run::evaluate;
+use examples::run::{Evaluated, evaluate};
 use ptq::Fusion;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -52,7 +52,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let (images, annotations) = arguments.evaluation.paths()?;
     let dataset = Dataset::open(&images, &annotations, arguments.evaluation.skip_bad)?;
     let category_ids = dataset.category_ids(&network.class_names, &annotations)?;
-    let (outcomes, skipped) =
+    let Evaluated { outcomes, skipped, .. } =
         evaluate(&[&network], &dataset, &category_ids, &arguments.evaluation.options())?;
     let outcome = &outcomes[0];
     if let Some(path) = &arguments.save_json {

@@ -5,6 +5,9 @@
 
 mod bad_checkpoints;
 mod bad_data;
+mod bad_results;
+mod compare;
+mod evaluate;
 mod programs;
 mod quantize;
 mod rows;

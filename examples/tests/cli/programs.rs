@@ -142,13 +142,19 @@ fn a_reader_that_goes_away_is_no_error() {
     let (weights, out) = (quantized().network("mse"), text(folder.path()));
     let detect = ["--weights", &weights, "--source", IMAGES, "--out", out];
     let data = ["--images", IMAGES, "--annotations", ANNOTATIONS];
-    let cases: [(&str, Vec<&str>); 6] = [
+    let (float, other) = (quantized().detections("float"), quantized().detections("mse"));
+    let truth = ["--annotations", ANNOTATIONS];
+    let compare = ["--baseline", &float, "--candidate", &other, "--samples", "9"];
+    let cases: [(&str, Vec<&str>); 9] = [
         ("detect", detect.to_vec()),
         ("detect", [&detect[..], &["--json"]].concat()),
         ("inspect", vec!["--model", "yolov5s", "--placement"]),
         ("inspect", vec!["--weights", &weights]),
         ("val", [&data[..], &["--weights", &weights]].concat()),
         ("quantize", vec!["--methods", "max", "--out", out]),
+        ("evaluate", [&truth[..], &["--results", &float, "--per-class"]].concat()),
+        ("evaluate", [&truth[..], &["--results", &float, "--json"]].concat()),
+        ("compare", [&truth[..], &compare].concat()),
     ];
     for (program, arguments) in cases {
         let (reader, writer) = std::io::pipe().unwrap();

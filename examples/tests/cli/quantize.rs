@@ -70,8 +70,32 @@ fn figures_of_the_runs_fit_together() {
         let bytes = std::fs::metadata(quantized.folder.join(run["file"].as_str().unwrap())).unwrap().len();
         assert_eq!(run["model_bytes"], bytes, "{run}");
     }
+    assert!(runs[0]["interval_ap"].is_null());
+    for run in &runs[1..] {
+        let number = |value: &Value| value.as_f64().unwrap();
+        let (low, high) = (number(&run["interval_ap"]["low"]), number(&run["interval_ap"]["high"]));
+        assert!(low < high && number(&run["standard_error"]) > 0.0, "{run}");
+        assert!((low..=high).contains(&number(&run["delta_ap"])), "{run}");
+    }
     let best = runs[1..].iter().map(|run| run["ap"].as_f64().unwrap()).fold(0.0, f64::max);
     assert!(best > 0.3, "the best integer network has AP {best}");
+}
+
+#[test]
+fn tables_fit_a_screen_and_name_the_next_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = text(folder.path());
+    let table =
+        |options: &[&str]| succeed("quantize", &[&["--methods", "max", "--out", out], options].concat());
+    let full = table(&["--save-detections"]);
+    let rows: Vec<&str> = full.lines().skip(1).take(3).collect();
+    assert!(rows[0].contains("interval of dAP") && rows[2].starts_with("max "), "{full}");
+    assert!(rows.iter().all(|row| row.len() <= 110), "{full}");
+    let next = full.lines().last().unwrap().strip_prefix("next: compare ").unwrap();
+    assert!(succeed("compare", &next.split(' ').collect::<Vec<_>>()).contains("24 images"), "{full}");
+    let plain = table(&["--samples", "0"]);
+    assert!(!plain.contains("next:") && !plain.contains("drawn in pairs"), "{plain}");
+    assert!(runs(&read_json(&folder.path().join("summary.json")))[1]["interval_ap"].is_null());
 }
 
 #[test]

@@ -39,6 +39,8 @@ fn faults(row: &Row, out: &Path) -> Vec<String> {
     match row.program {
         "val" => arguments.extend(["--save-json", out.to_str().unwrap()]),
         "inspect" => {}
+        "evaluate" => arguments.extend(["--save-outcomes", out.to_str().unwrap()]),
+        "compare" => arguments.extend(["--csv", out.to_str().unwrap()]),
         _ => arguments.extend(["--out", out.to_str().unwrap()]),
     }
     let ended = run(row.program, &arguments);

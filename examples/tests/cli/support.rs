@@ -24,6 +24,8 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
         "val" => env!("CARGO_BIN_EXE_val"),
         "detect" => env!("CARGO_BIN_EXE_detect"),
         "inspect" => env!("CARGO_BIN_EXE_inspect"),
+        "evaluate" => env!("CARGO_BIN_EXE_evaluate"),
+        "compare" => env!("CARGO_BIN_EXE_compare"),
         _ => panic!("no program {program}"),
     };
     let mut command = Command::new(path);
@@ -57,6 +59,20 @@ pub(crate) fn succeed(program: &str, arguments: &[&str]) -> String {
     ended.stdout
 }
 
+/// Runs a program that has to succeed with JSON on stdout.
+pub(crate) fn succeed_json(program: &str, arguments: &[&str]) -> Value {
+    serde_json::from_str(&succeed(program, &[arguments, &["--json"]].concat())).unwrap()
+}
+
+/// Annotations and the results of both detectors of the assets' pair, where there are assets.
+pub(crate) fn assets_pair() -> Option<[String; 3]> {
+    let assets = PathBuf::from(std::env::var_os("YOLO_ASSETS")?);
+    let path = |name: &str| text(&assets.join(name)).to_owned();
+    let results = |name: &str| path(&format!("eval/yolov5n_val206/{name}_predictions.json"));
+    let paths = [path("coco/instances_val206.json"), results("fp32_derived"), results("qdq_selfmade")];
+    paths.iter().all(|path| Path::new(path).exists()).then_some(paths)
+}
+
 /// A path as an argument.
 pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
@@ -86,6 +102,11 @@ impl Quantized {
     pub(crate) fn network(&self, name: &str) -> String {
         text(&self.folder.join(format!("{name}.safetensors"))).to_owned()
     }
+
+    /// Its detections, as an argument.
+    pub(crate) fn detections(&self, name: &str) -> String {
+        text(&self.folder.join(format!("{name}.detections.json"))).to_owned()
+    }
 }
 
 /// Runs `quantize` once for all tests.
@@ -96,7 +117,8 @@ pub(crate) fn quantized() -> &'static Quantized {
         if folder.exists() {
             std::fs::remove_dir_all(&folder).unwrap();
         }
-        let stdout = succeed("quantize", &["--json", "--preactivation", "both", "--out", text(&folder)]);
+        let options = ["--json", "--save-detections", "--preactivation", "both", "--out", text(&folder)];
+        let stdout = succeed("quantize", &options);
         Quantized { folder, stdout }
     })
 }
