@@ -4,7 +4,7 @@ use crate::annotations::{Annotations, category_label};
 use crate::csv;
 use crate::error::Result;
 use crate::output::sha256_file;
-use coco_eval::{CategoryDifference, Comparison, FigureDifference, ImageInfluence, Verdict};
+use coco_eval::{CategoryDifference, Comparison, FigureDifference, ImageInfluence, Interval, Verdict};
 use serde::Serialize;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -103,7 +103,7 @@ impl Report {
         annotations: &Annotations,
     ) -> Self {
         let verdict = comparison.verdict(tolerance);
-        let Comparison { figures, categories, images, samples, seed, confidence } = comparison;
+        let Comparison { figures, categories, images, samples, seed, confidence, .. } = comparison;
         let total = figures.first().and_then(|figure| figure.difference);
         let image = |row: &ImageInfluence| ImageRow {
             file_name: annotations.image_name(row.image_id).map(str::to_owned),
@@ -114,9 +114,9 @@ impl Report {
             version: env!("CARGO_PKG_VERSION"),
             tolerance,
             verdict,
-            sentence: figures
-                .first()
-                .map_or_else(String::new, |ap| sentence(ap, verdict, tolerance, confidence)),
+            sentence: figures.first().map_or_else(String::new, |ap| {
+                sentence((ap.difference, ap.interval), verdict, tolerance, confidence)
+            }),
             images,
             samples,
             seed,
@@ -175,8 +175,13 @@ fn category_rows(
 }
 
 /// A verdict on the first figure in plain words.
-fn sentence(ap: &FigureDifference, verdict: Verdict, tolerance: f64, confidence: f64) -> String {
-    let Some((difference, interval)) = ap.difference.zip(ap.interval) else {
+fn sentence(
+    (difference, interval): (Option<f64>, Option<Interval>),
+    verdict: Verdict,
+    tolerance: f64,
+    confidence: f64,
+) -> String {
+    let Some((difference, interval)) = difference.zip(interval) else {
         return "undecided: AP or its interval is not defined on these images".to_owned();
     };
     if [difference, interval.low, interval.high] == [0.0; 3] {
@@ -213,7 +218,6 @@ pub fn percent(share: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use coco_eval::Interval;
 
     #[test]
     fn verdicts_read_as_sentences() {
@@ -252,16 +256,9 @@ mod tests {
         ];
         let mut wrong = Vec::new();
         for ([difference, low, high], tolerance, expected) in rows {
-            let ap = FigureDifference {
-                name: "AP",
-                baseline: 0.3,
-                candidate: 0.3 + difference,
-                difference: Some(difference),
-                interval: Some(Interval { low, high }),
-                standard_error: None,
-                share_worse: None,
-            };
-            let found = sentence(&ap, ap.verdict(tolerance), tolerance, 0.95);
+            let interval = Some(Interval { low, high });
+            let verdict = Verdict::of(interval, tolerance);
+            let found = sentence((Some(difference), interval), verdict, tolerance, 0.95);
             if found.trim_end_matches(" with 95 % confidence") != expected {
                 wrong.push((found, expected));
             }

@@ -129,10 +129,18 @@ impl FigureDifference {
     /// Whether the loss in this figure stays within `tolerance` (at least 0, on the scale of the figure).
     #[must_use]
     pub fn verdict(&self, tolerance: f64) -> Verdict {
-        match self.interval {
-            Some(interval) if interval.low >= -tolerance => Verdict::Within,
-            Some(interval) if interval.high < -tolerance => Verdict::Beyond,
-            _ => Verdict::Undecided,
+        Verdict::of(self.interval, tolerance)
+    }
+}
+
+impl Verdict {
+    /// What an interval of differences, candidate minus baseline, says of a loss of `tolerance` (at least 0).
+    #[must_use]
+    pub fn of(interval: Option<Interval>, tolerance: f64) -> Self {
+        match interval {
+            Some(interval) if interval.low >= -tolerance => Self::Within,
+            Some(interval) if interval.high < -tolerance => Self::Beyond,
+            _ => Self::Undecided,
         }
     }
 }

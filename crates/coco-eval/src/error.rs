@@ -227,7 +227,7 @@ pub enum Error {
         value: f64,
     },
     /// An annotation id used twice under [`DuplicateIds::Reject`](crate::DuplicateIds::Reject).
-    #[error("{}: the id of {earlier} again; ids must be unique under this policy", place(*record, *position))]
+    #[error("{}: repeats the id of {earlier}; ids must be unique under this policy", place(*record, *position))]
     DuplicateId {
         /// The first annotation whose id is not new.
         record: Record,

@@ -377,7 +377,7 @@ fn what_only_shows_in_the_end_is_named() {
     let reject = InputPolicy { duplicate_ids: DuplicateIds::Reject, ..InputPolicy::default() };
     let duplicate = error(reject);
     assert!(duplicate.starts_with("annotation id 5 (index 2), line 4, byte 188: "), "{duplicate}");
-    assert!(duplicate.contains("the id of annotation id 5 (index 0) again"), "{duplicate}");
+    assert!(duplicate.contains("repeats the id of annotation id 5 (index 0)"), "{duplicate}");
     let known = text.replace("\"image_id\":9", "\"image_id\":1").replacen("\"id\":5", "\"id\":4", 1);
     let error = GroundTruth::from_json(known.as_bytes(), InputPolicy::STRICT).unwrap_err().to_string();
     assert!(error.contains("`category_id` 8 is not listed"), "{error}");
