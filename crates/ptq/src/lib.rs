@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod calibrate;
+mod counting;
 mod error;
 mod lower;
 mod method;

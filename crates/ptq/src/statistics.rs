@@ -3,6 +3,7 @@
 //! Everything is an integer count or an exact minimum or maximum, and the histogram's bins nest under doubling of its range. So
 //! any order of images, any split over threads or processes, and any order of merging give the same statistics, bit for bit.
 
+use crate::counting::{BLOCK, CODES, COPIES, Survey, count, survey};
 use serde::{Deserialize, Serialize};
 
 /// Bins on each side of zero; the range is a power of two, so at least half of them lie below the largest magnitude.
@@ -62,15 +63,14 @@ impl Histogram {
         self.exponent = exponent;
     }
 
-    fn add(&mut self, values: &[f32]) {
-        // 2^(12 - exponent) with exponent in [-100, 128]: a normal number, so the product is exact but for underflow to bin 0.
-        let per_width = f32::from_bits(((BINS.ilog2() as i32 - self.exponent + 127) as u32) << 23);
-        for &x in values.iter().filter(|x| x.is_finite()) {
-            let bin = (x.abs() * per_width) as usize & (BINS - 1);
-            if x < 0.0 {
-                self.negative[bin] += 1;
-            } else {
-                self.positive[bin] += 1;
+    /// Adds the counts of values by code, and clears them.
+    fn take(&mut self, counts: &mut [[u32; CODES]; COPIES]) {
+        for copy in counts {
+            let (positive, negative) = copy.split_at_mut(BINS);
+            for (side, counts) in [(&mut self.positive, positive), (&mut self.negative, negative)] {
+                for (total, count) in side.iter_mut().zip(counts) {
+                    *total += u64::from(std::mem::take(count));
+                }
             }
         }
     }
@@ -106,27 +106,39 @@ pub struct Statistics {
 impl Statistics {
     /// Adds values.
     pub fn observe(&mut self, values: &[f32]) {
-        let (mut low, mut high) = (f32::INFINITY, f32::NEG_INFINITY);
-        let (mut zeros, mut nan, mut infinite) = (0u64, 0u64, 0u64);
-        for &x in values {
-            zeros += u64::from(x == 0.0);
-            nan += u64::from(x.is_nan());
-            infinite += u64::from(x.is_infinite());
-            let finite = x.is_finite();
-            low = if finite && x < low { x } else { low };
-            high = if finite && x > high { x } else { high };
+        let mut counts = Box::new([[0u32; CODES]; COPIES]);
+        // A count grows by one a value at most, so it fits between two emptyings.
+        for part in values.chunks(u32::MAX as usize) {
+            for block in part.chunks(BLOCK) {
+                let survey = survey(block);
+                if let Some((low, high)) = self.note(block.len(), &survey) {
+                    let exponent = exponent_above(low.abs().max(high.abs()));
+                    if exponent > self.histogram.exponent {
+                        self.histogram.take(&mut counts);
+                        self.histogram.grow(exponent);
+                    }
+                }
+                let all_finite = survey.nan + survey.infinite == 0;
+                count(block, all_finite, self.histogram.exponent, &mut counts);
+            }
+            self.histogram.take(&mut counts);
         }
-        self.count += values.len() as u64;
-        self.zeros += zeros;
-        self.nan += nan;
-        self.infinite += infinite;
+    }
+
+    /// Counts special values of a block and tells its extremes, if it has finite values.
+    fn note(&mut self, length: usize, survey: &Survey) -> Option<(f32, f32)> {
+        let &Survey { zeros, nan, infinite, low, high } = survey;
+        self.count += length as u64;
+        self.zeros += u64::from(zeros);
+        self.nan += u64::from(nan);
+        self.infinite += u64::from(infinite);
         if low > high {
-            return;
+            return None;
         }
         // Adding zero turns -0 into +0, so that the sign of a zero bound does not depend on the order of values.
-        self.widen(low + 0.0, high + 0.0);
-        self.histogram.grow(exponent_above(low.abs().max(high.abs())));
-        self.histogram.add(values);
+        let (low, high) = (low + 0.0, high + 0.0);
+        self.widen(low, high);
+        Some((low, high))
     }
 
     fn widen(&mut self, low: f32, high: f32) {
