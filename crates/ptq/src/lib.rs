@@ -3,16 +3,18 @@
 
 mod calibrate;
 mod counting;
+mod entropy;
 mod error;
 mod lower;
 mod method;
 mod placement;
+mod squared_error;
 mod statistics;
 
 pub use calibrate::{Collection, QuantConfig, WeightMethod};
 pub use error::Error;
 pub use lower::{Fusion, lower_float, lower_integer};
-pub(crate) use method::weight_bound;
 pub use method::{Method, Range};
 pub use placement::{ConcatPolicy, Group, Placement, PlacementOptions, Rule, Width};
+pub(crate) use squared_error::weight_bound;
 pub use statistics::{BINS, Histogram, Statistics};

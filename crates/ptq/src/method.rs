@@ -1,5 +1,7 @@
 //! Calibrators: pure functions from statistics to the range that a quantiser covers.
 
+use crate::entropy::entropy;
+use crate::squared_error::{mse_affine, mse_symmetric};
 use crate::{Error, Histogram, Statistics};
 use quant_core::{QuantSpec, Scheme};
 use serde::{Deserialize, Serialize};
@@ -33,7 +35,7 @@ pub struct Range {
 }
 
 impl Range {
-    fn symmetric(bound: f32) -> Self {
+    pub(crate) fn symmetric(bound: f32) -> Self {
         Self { low: -bound, high: bound }
     }
 }
@@ -109,7 +111,7 @@ impl Method {
 }
 
 /// Counts by magnitude, both signs together.
-fn magnitudes(histogram: &Histogram) -> Vec<u64> {
+pub(crate) fn magnitudes(histogram: &Histogram) -> Vec<u64> {
     histogram.positive().iter().zip(histogram.negative()).map(|(p, n)| p + n).collect()
 }
 
@@ -147,175 +149,6 @@ fn percentile_range(statistics: &Statistics, (low, high): (f32, f32), percent: f
         }
     };
     Range { low: -end(negative, (-low).max(0.0)), high: end(positive, high.max(0.0)) }
-}
-
-/// The threshold with the least divergence.
-///
-/// Bins are joined in pairs first, so that between 1024 and 2048 are occupied, as in the published algorithm; its outcome depends on that
-/// number. Candidates are all numbers of bins from that of the levels on which keep [`ENTROPY_KEPT`] of the values: the divergence does
-/// not see how far an outlier is moved, so that without this bound data in a narrow band away from zero are clipped altogether.
-///
-/// For the candidate of `i` bins, P is the histogram cut there with all that lies beyond added to its last bin; Q is the cut histogram
-/// without the rest, merged to `L` levels and spread again over the occupied bins of each. The first bin is replaced by the second,
-/// since exact zeros cost nothing. Candidates where Q is empty where P is not (an infinite divergence) are passed over.
-fn entropy(statistics: &Statistics, spec: &QuantSpec) -> f32 {
-    let histogram = statistics.histogram();
-    let width = 2.0 * histogram.width();
-    let limit = statistics.absolute_maximum();
-    let occupied = ((f64::from(limit) / width) as usize + 1).min(crate::BINS / 2);
-    let pairs = magnitudes(histogram);
-    let mut bins: Vec<f64> =
-        pairs.chunks_exact(2).take(occupied).map(|pair| (pair[0] + pair[1]) as f64).collect();
-    bins[0] = bins.get(1).copied().unwrap_or(bins[0]);
-    let levels = entropy_levels(statistics, spec).min(occupied);
-    let tails: Vec<f64> = tail_sums(&bins);
-    let total = tails[0];
-    let enough = |candidate: &usize| total - tails[*candidate] >= ENTROPY_KEPT * total;
-    let mut best = (f64::INFINITY, occupied);
-    for candidate in (levels..=occupied).filter(enough) {
-        let divergence = divergence(&bins[..candidate], tails[candidate], levels);
-        if divergence < best.0 {
-            best = (divergence, candidate);
-        }
-    }
-    ((best.1 as f64 * width) as f32).min(limit)
-}
-
-/// Share of the values that the entropy method keeps inside, at least.
-const ENTROPY_KEPT: f64 = 0.99;
-
-/// Steps of the quantiser between zero and the largest magnitude: half of them if symmetric, else the share of that side in the range.
-fn entropy_levels(statistics: &Statistics, spec: &QuantSpec) -> usize {
-    let (low, high) = statistics.bounds().unwrap_or((0.0, 0.0));
-    let steps = f64::from(spec.q_max() - spec.q_min() + 1);
-    let range = f64::from(high.max(0.0)) - f64::from(low.min(0.0));
-    match spec.scheme() {
-        Scheme::Symmetric => spec.q_max() as usize + 1,
-        Scheme::Affine => {
-            (steps * f64::from(statistics.absolute_maximum()) / range).round().max(1.0) as usize
-        }
-    }
-}
-
-/// `tails[i]`: the sum of `bins[i..]`.
-fn tail_sums(bins: &[f64]) -> Vec<f64> {
-    let mut tails = vec![0.0; bins.len() + 1];
-    for i in (0..bins.len()).rev() {
-        tails[i] = tails[i + 1] + bins[i];
-    }
-    tails
-}
-
-/// `sum p ln(p / q)`; infinite if Q lacks something that P has.
-fn divergence(bins: &[f64], tail: f64, levels: usize) -> f64 {
-    let n = bins.len();
-    let inside: f64 = bins.iter().sum();
-    let total = inside + tail;
-    // The outliers join the last bin of P; if Q has nothing there, the divergence is infinite.
-    if inside == 0.0 || (tail > 0.0 && bins[n - 1] == 0.0) {
-        return f64::INFINITY;
-    }
-    let mut sum = 0.0;
-    for level in 0..levels {
-        let range = (level * n).div_ceil(levels)..((level + 1) * n).div_ceil(levels);
-        let members = &bins[range.clone()];
-        let used = members.iter().filter(|&&c| c > 0.0).count();
-        if used == 0 {
-            continue;
-        }
-        let q = members.iter().sum::<f64>() / used as f64 / inside;
-        for (k, &count) in range.zip(members) {
-            let p = (count + if k == n - 1 { tail } else { 0.0 }) / total;
-            if p > 0.0 {
-                sum += p * (p / q).ln();
-            }
-        }
-    }
-    sum
-}
-
-/// Mean squared error of quantising the histogram's bin centres with the quantiser of `[low, high]`, times the number of values.
-fn squared_error(bins: &[(f64, f64)], low: f32, high: f32, spec: &QuantSpec) -> Result<f64, Error> {
-    let params = spec.params_for_range(low, high)?;
-    let (scale, per_scale) = (f64::from(params.scale), 1.0 / f64::from(params.scale));
-    let (q_min, q_max) =
-        (f64::from(spec.q_min() - params.zero_point), f64::from(spec.q_max() - params.zero_point));
-    // Only candidates are compared here, so the product may stand for the division of the real quantiser.
-    let error = |&(centre, count): &(f64, f64)| {
-        let q = quant_core::round(centre * per_scale, quant_core::Rounding::HalfUp).clamp(q_min, q_max);
-        count * (q * scale - centre) * (q * scale - centre)
-    };
-    Ok(bins.iter().map(error).sum())
-}
-
-/// Occupied bins as (centre, count).
-fn centres(histogram: &Histogram) -> Vec<(f64, f64)> {
-    let width = histogram.width();
-    let side = |bins: &[u64], sign: f64| {
-        let occupied = bins.iter().enumerate().filter(|(_, c)| **c > 0);
-        occupied.map(|(k, &count)| (sign * (k as f64 + 0.5) * width, count as f64)).collect::<Vec<_>>()
-    };
-    let mut all = side(histogram.positive(), 1.0);
-    all.extend(side(histogram.negative(), -1.0));
-    all
-}
-
-/// Candidates for a bound are multiples of this part of the extreme, from a tenth of the extreme on.
-const MSE_CANDIDATES: usize = 200;
-
-/// Candidates for a bound whose extreme is `extreme`, the widest first, so that ties keep more.
-fn candidates(extreme: f32) -> impl Iterator<Item = f32> {
-    (MSE_CANDIDATES / 10..=MSE_CANDIDATES).rev().map(move |i| extreme * (i as f32 / MSE_CANDIDATES as f32))
-}
-
-/// The candidate with the least error.
-fn least(extreme: f32, error: impl Fn(f32) -> Result<f64, Error>) -> Result<f32, Error> {
-    let mut best = (f64::INFINITY, extreme);
-    for bound in candidates(extreme) {
-        let error = error(bound)?;
-        if error < best.0 {
-            best = (error, bound);
-        }
-    }
-    Ok(best.1)
-}
-
-fn mse_symmetric(statistics: &Statistics, spec: &QuantSpec) -> Result<Range, Error> {
-    let bins = centres(statistics.histogram());
-    let bound = least(statistics.absolute_maximum(), |bound| squared_error(&bins, -bound, bound, spec))?;
-    Ok(Range::symmetric(bound))
-}
-
-/// The two ends in turn, twice: the best upper end for the lower one at hand, then the other way round.
-fn mse_affine(statistics: &Statistics, (min, max): (f32, f32), spec: &QuantSpec) -> Result<Range, Error> {
-    let bins = centres(statistics.histogram());
-    let (mut low, mut high) = (min.min(0.0), max.max(0.0));
-    for _ in 0..2 {
-        if max > 0.0 {
-            high = least(max, |high| squared_error(&bins, low, high, spec))?;
-        }
-        if min < 0.0 {
-            low = least(min, |low| squared_error(&bins, low, high, spec))?;
-        }
-    }
-    Ok(Range { low, high })
-}
-
-/// The scale factor in `(0, 1]` on `max |w|` that gives the least squared error for the weights themselves, times that maximum.
-///
-/// # Errors
-/// [`Error::NonFinite`] if a weight is not finite.
-pub(crate) fn weight_bound(weights: &[f32], spec: &QuantSpec, search: bool) -> Result<f32, Error> {
-    let non_finite = weights.iter().filter(|w| !w.is_finite()).count();
-    if non_finite > 0 {
-        return Err(Error::NonFinite { count: non_finite as u64 });
-    }
-    let extreme = weights.iter().fold(0f32, |m, w| m.max(w.abs()));
-    if !search || extreme == 0.0 {
-        return Ok(extreme);
-    }
-    let values: Vec<(f64, f64)> = weights.iter().map(|&w| (f64::from(w), 1.0)).collect();
-    least(extreme, |bound| squared_error(&values, -bound, bound, spec))
 }
 
 #[cfg(test)]
