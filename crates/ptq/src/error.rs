@@ -19,6 +19,88 @@ pub enum Error {
         /// The value.
         percent: f64,
     },
+    /// A histogram cannot cover the values.
+    #[error(
+        "a histogram from {low} to {high} is not possible: the range has to be finite and not turned round"
+    )]
+    HistogramRange {
+        /// Lower end.
+        low: f32,
+        /// Upper end.
+        high: f32,
+    },
+    /// A number of bins out of range.
+    #[error("{bins} bins are not possible, take 1 to 2^24")]
+    Bins {
+        /// The number.
+        bins: usize,
+    },
+    /// A histogram may not grow by less than its own range.
+    #[error("a growth limit of {limit} is below 1")]
+    GrowthLimit {
+        /// The limit.
+        limit: f32,
+    },
+    /// Integers of a quantiser.
+    #[error(
+        "integers from {quant_min} to {quant_max} are not possible: they have to ascend and stay within 2^24"
+    )]
+    QuantRange {
+        /// The lowest.
+        quant_min: i32,
+        /// The highest.
+        quant_max: i32,
+    },
+    /// A number of quantisation steps out of range.
+    #[error("{steps} steps are not possible, take 2 to 2^24")]
+    StepCount {
+        /// The number.
+        steps: u32,
+    },
+    /// Levels that do not divide the histogram.
+    #[error("{levels} levels do not divide a histogram of {bins} bins, or the width is not in [2, 16]")]
+    Levels {
+        /// Levels on one side of zero; 0 if the width is out of range.
+        levels: usize,
+        /// Bins.
+        bins: usize,
+    },
+    /// A calibrator cannot do this scheme.
+    #[error("{calibrator} can't do the scheme {scheme:?}")]
+    Scheme {
+        /// Its name.
+        calibrator: &'static str,
+        /// The scheme.
+        scheme: quant_core::Scheme,
+    },
+    /// A search without candidates or with far too many.
+    #[error(
+        "a search with {deltas} steps and {offsets} offsets is not possible: at least 2 and 3, at most 65536 of each"
+    )]
+    SqnrSearch {
+        /// Steps, of the scheme that has fewer.
+        deltas: u32,
+        /// Offsets.
+        offsets: u32,
+    },
+    /// A dimension that a tensor lacks.
+    #[error("there is no dimension {axis}, the tensor has {dimensions}")]
+    Axis {
+        /// The dimension, from 0.
+        axis: usize,
+        /// How many there are.
+        dimensions: usize,
+    },
+    /// Slices that do not fit together.
+    #[error("{found} {what} for {expected}")]
+    Length {
+        /// What they are.
+        what: &'static str,
+        /// How many there should be.
+        expected: usize,
+        /// How many there are.
+        found: usize,
+    },
     /// Something is wrong with one tensor.
     #[error("{tensor}: {source}")]
     Tensor {

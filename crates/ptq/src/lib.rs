@@ -4,6 +4,7 @@
 mod calibrate;
 mod counting;
 mod entropy;
+pub mod compat;
 mod error;
 mod lower;
 mod method;
