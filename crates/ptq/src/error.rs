@@ -91,6 +91,22 @@ pub enum Error {
         /// How many there are.
         dimensions: usize,
     },
+    /// A quantiser's step.
+    #[error("a step of {step} is not possible, it has to be positive and finite, and so has its reciprocal")]
+    Step {
+        /// The step.
+        step: f32,
+    },
+    /// A length of optimisation.
+    #[error(
+        "{iterations} iterations with a warm start of {warm_start} are not possible, take at least 1 and [0, 1)"
+    )]
+    Iterations {
+        /// The number.
+        iterations: u32,
+        /// The part of them that warms up.
+        warm_start: f64,
+    },
     /// Slices that do not fit together.
     #[error("{found} {what} for {expected}")]
     Length {

@@ -1,20 +1,28 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod adaround;
 mod calibrate;
 mod counting;
 mod entropy;
 pub mod compat;
 mod error;
 mod lower;
+mod lsq;
 mod method;
 mod placement;
 mod squared_error;
 mod statistics;
 
+pub use adaround::{
+    AdaRound, AdaRoundLoss, AdaRounded, LinearReconstruction, SoftRounding, rectified_sigmoid,
+    rectified_sigmoid_inverse, rounding_penalty, rounding_penalty_slope,
+};
 pub use calibrate::{Collection, QuantConfig, WeightMethod};
 pub use error::Error;
 pub use lower::{Fusion, lower_float, lower_integer};
+pub use lsq::{LsqGradients, LsqInside, LsqQuantizer};
+pub(crate) use method::weight_bound;
 pub use method::{Method, Range};
 pub use placement::{ConcatPolicy, Group, Placement, PlacementOptions, Rule, Width};
 pub(crate) use squared_error::weight_bound;

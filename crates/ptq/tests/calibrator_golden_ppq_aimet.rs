@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use ptq::compat::{aimet, ppq};
+use ptq::{AdaRound, AdaRounded, LinearReconstruction, LsqInside, LsqQuantizer, SoftRounding};
 use quant_core::Scheme;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -73,6 +74,13 @@ impl Tally {
         if agreement == Agreement::No {
             self.failures.push(message());
         }
+    }
+
+    /// Like [`Self::finish`], but everything has to be equal to the bit, as the documentation says it is.
+    fn finish_exact(self, folder: &Path, least: u32) {
+        let close: u32 = self.rows.values().map(|row| row[Agreement::Tolerance as usize]).sum();
+        self.finish(folder, least);
+        assert_eq!(close, 0, "results within tolerance that are not equal to the bit");
     }
 
     /// Prints the table; fails if a case does, or if fewer than `least` ran.
@@ -200,7 +208,7 @@ fn golden_calibrators_of_ppq() {
                 format!("{}: {got:?} for {}", case["id"], case["expect"])
             });
         }
-        tally.finish(&folder, 40);
+        tally.finish_exact(&folder, 40);
     }
 }
 
@@ -259,7 +267,7 @@ fn golden_calibrators_of_aimet() {
                 format!("{} ({}): {got:?} for {want:?}", case["id"], case["check"])
             });
         }
-        tally.finish(&folder, 40);
+        tally.finish_exact(&folder, 40);
     }
 }
 
@@ -281,5 +289,183 @@ fn golden_histograms_of_aimet() {
             tally.add("aimet", "histogram", agreement, || case["id"].to_string());
         }
         tally.finish(&folder, 10);
+    }
+}
+
+/// `|got - want|` as a part of what has been summed up.
+fn close(got: f64, want: f64, magnitude: f64, tolerance: f64) -> bool {
+    (got - want).abs() <= tolerance * magnitude.max(want.abs())
+}
+
+#[test]
+fn golden_learned_steps() {
+    for folder in golden_folders() {
+        let index = index(&folder);
+        let mut tally = Tally::default();
+        for case in index["misc_lsq"].as_array().unwrap() {
+            let file = |name: &str| npy(&folder.join(case[name].as_str().unwrap()));
+            let (values, output) = (file("v"), file("grad_out"));
+            let bound = |name: &str| case[name].as_i64().unwrap() as i32;
+            let quantizer = LsqQuantizer::new(bound("qn"), bound("qp"), LsqInside::Rounded).unwrap();
+            // Per channel: the first dimension.
+            let list =
+                |name: &str| case[name].as_array().cloned().unwrap_or_else(|| vec![case[name].clone()]);
+            let (steps, step_gradients) = (list("scale"), list("grad_s"));
+            let length = values.len() / steps.len();
+            let mut results = [Vec::new(), Vec::new()];
+            let mut steps_close = true;
+            for (channel, (step, want)) in steps.iter().zip(&step_gradients).enumerate() {
+                let range = channel * length..(channel + 1) * length;
+                let (values, output, step) = (&values[range.clone()], &output[range], f32_of(step));
+                let gradients = quantizer.backward(values, output, step).unwrap();
+                let factor = quantizer.gradient_scale(length * steps.len());
+                assert!(close(factor, case["grad_factor"].as_f64().unwrap(), 0.0, 1e-12), "{}", case["id"]);
+                let magnitude: f64 = output.iter().map(|g| f64::from(g.abs())).sum::<f64>() * factor;
+                steps_close &= close(gradients.step * factor, f64::from(f32_of(want)), magnitude, 1e-6);
+                results[0].extend(quantizer.forward(values, step).unwrap());
+                results[1].extend(gradients.values);
+            }
+            let initial = &case["lsq_init_step_paper"];
+            let initial_close =
+                initial.is_null() || ulps(quantizer.initial_step(&values).unwrap(), f32_of(initial)) <= 2;
+            for (part, same) in
+                [("forward", results[0] == file("y")), ("gradient of values", results[1] == file("grad_v"))]
+            {
+                let agreement = if same { Agreement::Bits } else { Agreement::No };
+                tally.add("lsq", part, agreement, || format!("{} {part}", case["id"]));
+            }
+            for (part, close) in [("gradient of step", steps_close), ("initial step", initial_close)] {
+                let agreement = if close { Agreement::Tolerance } else { Agreement::No };
+                tally.add("lsq", part, agreement, || format!("{} {part}", case["id"]));
+            }
+        }
+        tally.finish(&folder, 12);
+    }
+}
+
+/// One of the small layers of the AdaRound cases.
+struct Layer<'a> {
+    case: &'a Value,
+    folder: &'a Path,
+    rounding: SoftRounding,
+    inputs: Vec<f32>,
+    targets: Vec<f32>,
+}
+
+impl<'a> Layer<'a> {
+    fn new(folder: &'a Path, case: &'a Value) -> Self {
+        let file = |name: &str| npy(&folder.join(case["files"][name].as_str().unwrap()));
+        let (weights, inputs) = (file("w"), file("x"));
+        let lowest = case["offset"].as_i64().unwrap() as i32;
+        let highest = lowest + (1 << case["bits"].as_i64().unwrap()) - 1;
+        let rounding = SoftRounding::new(&weights, &file("delta"), lowest, highest).unwrap();
+        let dot = |w: &[f32], x: &[f32]| w.iter().zip(x).map(|(w, x)| w * x).sum::<f32>();
+        let of_sample = |x| weights.chunks_exact(rounding.features()).map(move |w| dot(w, x));
+        let targets = inputs.chunks_exact(rounding.features()).flat_map(of_sample).collect();
+        Self { case, folder, rounding, inputs, targets }
+    }
+
+    fn file(&self, name: &str) -> Vec<f32> {
+        npy(&self.folder.join(self.case["files"][name].as_str().unwrap()))
+    }
+
+    fn number(&self, name: &str) -> f64 {
+        self.case[name].as_f64().unwrap()
+    }
+
+    fn outputs(&self, targets: &[f32]) -> LinearReconstruction {
+        let mut outputs = LinearReconstruction::new(self.rounding.weights(), self.rounding.rows()).unwrap();
+        outputs.add(&self.inputs, targets).unwrap();
+        outputs
+    }
+
+    fn learn(&self, outputs: &LinearReconstruction) -> AdaRounded {
+        let learn = AdaRound {
+            iterations: self.number("iters") as u32,
+            learning_rate: self.number("lr"),
+            penalty: self.number("reg_param"),
+            ..AdaRound::default()
+        };
+        learn.linear(&self.rounding, outputs).unwrap()
+    }
+
+    /// The targets with errors of about an ulp: what the order of summation in a matrix product does to them.
+    fn noisy_targets(&self, seed: u32) -> Vec<f32> {
+        let part =
+            |i: u32| i.wrapping_mul(2_654_435_761).wrapping_add(seed.wrapping_mul(3_118_731)) >> 16 & 3;
+        let noise = |i: usize| f32::EPSILON * (part(i as u32) as f32 - 1.5);
+        self.targets.iter().enumerate().map(|(i, &t)| t + t * noise(i)).collect()
+    }
+
+    /// Whether the losses of `runs` come within 1e-3 of the largest loss of each of the original's.
+    fn follows(&self, runs: &[AdaRounded]) -> bool {
+        let points = self.case["trajectory"].as_array().unwrap();
+        let of = |point: &Value| ["recon", "round"].map(|name| point[name].as_f64().unwrap());
+        let largest = points.iter().flat_map(of).fold(0.0, f64::max);
+        points.iter().all(|point| {
+            let want = of(point);
+            let distance = |run: &AdaRounded| {
+                let loss = run.losses[point["it"].as_u64().unwrap() as usize];
+                (loss.reconstruction - want[0]).abs().max((loss.rounding - want[1]).abs())
+            };
+            runs.iter().map(distance).fold(f64::INFINITY, f64::min) <= 1e-3 * largest
+        })
+    }
+}
+
+fn equal(a: &[f32], b: &[f32]) -> Agreement {
+    if a == b { Agreement::Bits } else { Agreement::No }
+}
+
+fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+fn within(close: bool) -> Agreement {
+    if close { Agreement::Tolerance } else { Agreement::No }
+}
+
+#[test]
+fn golden_adaround() {
+    for folder in golden_folders() {
+        let index = index(&folder);
+        let mut tally = Tally::default();
+        for case in index["misc_adaround"].as_array().unwrap() {
+            let layer = Layer::new(&folder, case);
+            let rounding = &layer.rounding;
+            let outputs = layer.outputs(&layer.targets);
+            let error =
+                |weights: &[f32]| outputs.mean_squared_error(weights).unwrap() / rounding.rows() as f64;
+            let learned = layer.learn(&outputs);
+            let mut add = |part: &str, agreement| {
+                tally.add("adaround", part, agreement, || format!("{}: {part}", case["id"]));
+            };
+
+            let start: Vec<f32> = rounding.initial().iter().map(|&v| v as f32).collect();
+            add("initial V", within(largest_difference(&start, &layer.file("alpha0")) < 2e-6));
+            let soft = rounding.soft(&rounding.initial()).unwrap();
+            add("initial weights", within(largest_difference(&soft, &layer.file("soft0")) < 1e-6));
+            add("nearest weights", equal(&rounding.nearest(), &layer.file("nearest")));
+            add("learned weights", equal(&learned.weights, &layer.file("hard_end")));
+            // Rounding is decided by the penalty alone where its gradient vanishes, at h = 1/2: there the original starts from the
+            // rounding errors of its matrix product, so its losses are those of one of several runs with such errors.
+            let direct = std::slice::from_ref(&learned);
+            add(
+                "losses",
+                if layer.follows(direct) {
+                    Agreement::Tolerance
+                } else {
+                    let runs: Vec<_> =
+                        (0..16).map(|seed| layer.learn(&layer.outputs(&layer.noisy_targets(seed)))).collect();
+                    within(layer.follows(&runs))
+                },
+            );
+            let (nearest, hard) = (error(&rounding.nearest()), error(&learned.weights));
+            add("error <= nearest", within(hard <= nearest && learned.nearest_rows == 0));
+            let close = |got: f64, name: &str| (got - layer.number(name)).abs() <= 1e-5 * layer.number(name);
+            add("errors", within(close(hard, "mse_adaround_hard") && close(nearest, "mse_nearest")));
+        }
+        tally.finish(&folder, 21);
     }
 }
