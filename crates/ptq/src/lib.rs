@@ -13,6 +13,7 @@ mod method;
 mod placement;
 mod squared_error;
 mod statistics;
+mod tables;
 
 pub use adaround::{
     AdaRound, AdaRoundLoss, AdaRounded, LinearReconstruction, SoftRounding, rectified_sigmoid,
@@ -27,3 +28,4 @@ pub use method::{Method, Range};
 pub use placement::{ConcatPolicy, Group, Placement, PlacementOptions, Rule, Width};
 pub(crate) use squared_error::weight_bound;
 pub use statistics::{BINS, Histogram, Statistics};
+pub use tables::{NcnnTable, OrtMaxima, OrtRanges, TableError, TensorRtCache};
