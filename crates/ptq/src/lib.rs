@@ -3,9 +3,9 @@
 
 mod adaround;
 mod calibrate;
+pub mod compat;
 mod counting;
 mod entropy;
-pub mod compat;
 mod error;
 mod lower;
 mod lsq;
@@ -23,7 +23,6 @@ pub use calibrate::{Collection, QuantConfig, WeightMethod};
 pub use error::Error;
 pub use lower::{Fusion, lower_float, lower_integer};
 pub use lsq::{LsqGradients, LsqInside, LsqQuantizer};
-pub(crate) use method::weight_bound;
 pub use method::{Method, Range};
 pub use placement::{ConcatPolicy, Group, Placement, PlacementOptions, Rule, Width};
 pub(crate) use squared_error::weight_bound;
