@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Families of `cases` and sections beside it that no handler here knows: counted, not compared.
+/// Families of `cases` and sections beside it that `calibrator_golden_ppq_aimet.rs` compares; here they are counted.
 const WITHOUT_HANDLER: [&str; 5] = ["aimet", "misc_adaround", "misc_lsq", "misc_trt_cache", "ppq"];
 
 /// Cases by outcome, and those without a handler.
