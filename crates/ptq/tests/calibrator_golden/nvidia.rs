@@ -5,7 +5,7 @@ use crate::npy::Array;
 use ptq::compat::Error;
 use ptq::compat::nvidia::{
     HistogramCalibrator, HistogramPath, IntegerFormat, MaxCalibrator, RangeLimit, Search, WeightMethod,
-    calibrate_weights, channel_maxima, fake_quantize, quantize,
+    calibrate_weights, channel_maxima, fake_tensor_quant, tensor_quant,
 };
 use serde_json::Value;
 
@@ -112,8 +112,8 @@ pub(crate) fn check_fake_quant(goldens: &Goldens, row: &Value) -> Verdict {
     let values = goldens.input(row["input"].as_str().unwrap());
     let limit = if row["narrow_range"] == true { RangeLimit::Narrow } else { RangeLimit::Full };
     let (amax, format) = (float(&row["amax"]), format(row));
-    let fake = fake_quantize(&values, amax, format, limit).map_err(|error| error.to_string())?;
-    let (integers, scale) = quantize(&values, amax, format, limit).map_err(|error| error.to_string())?;
+    let fake = fake_tensor_quant(&values, amax, format, limit).map_err(|error| error.to_string())?;
+    let (integers, scale) = tensor_quant(&values, amax, format, limit).map_err(|error| error.to_string())?;
     let integers: Vec<i64> = integers.iter().map(|&q| q as i64).collect();
     worst([
         same("fake", &bits(&fake), &bits(&goldens.array(&row["fake"]).into_f32())),

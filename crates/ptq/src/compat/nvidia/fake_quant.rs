@@ -99,7 +99,7 @@ pub(super) fn check_sign(values: &[f32], format: IntegerFormat) -> Result<(), Er
 ///
 /// # Errors
 /// [`Error::NegativeAmax`], [`Error::NegativeInput`].
-pub fn quantize(
+pub fn tensor_quant(
     values: &[f32],
     amax: f32,
     format: IntegerFormat,
@@ -110,17 +110,17 @@ pub fn quantize(
     Ok((values.iter().map(|&x| quantizer.quantize(x)).collect(), quantizer.scale))
 }
 
-/// `fake_tensor_quant`: [`quantize`] and the division by the scale.
+/// `fake_tensor_quant`: [`tensor_quant`] and the division by the scale.
 ///
 /// # Errors
-/// As [`quantize`].
-pub fn fake_quantize(
+/// As [`tensor_quant`].
+pub fn fake_tensor_quant(
     values: &[f32],
     amax: f32,
     format: IntegerFormat,
     limit: RangeLimit,
 ) -> Result<Vec<f32>, Error> {
-    let (mut values, scale) = quantize(values, amax, format, limit)?;
+    let (mut values, scale) = tensor_quant(values, amax, format, limit)?;
     values.iter_mut().for_each(|x| *x /= scale);
     Ok(values)
 }
@@ -150,7 +150,7 @@ mod tests {
             let format = IntegerFormat::new(bits, unsigned).unwrap();
             for (x, amax) in [(x, amax), (x, tiny), (x % amax, amax), (x % tiny, tiny)] {
                 let x = if unsigned { x.abs() } else { x };
-                let (want, got) = (slow(x, amax, bits, unsigned, full), fake_quantize(&[x], amax, format, limit).unwrap()[0]);
+                let (want, got) = (slow(x, amax, bits, unsigned, full), fake_tensor_quant(&[x], amax, format, limit).unwrap()[0]);
                 let same = want.to_bits() == got.to_bits() || want.is_nan() && got.is_nan();
                 proptest::prop_assert!(same, "{} of {}: {} for {}", x, amax, got, want);
             }
@@ -161,7 +161,7 @@ mod tests {
     fn wrong_arguments_are_errors() {
         assert_eq!(IntegerFormat::new(1, false), Err(Error::Bits { bits: 1 }));
         assert_eq!(IntegerFormat::new(17, true), Err(Error::Bits { bits: 17 }));
-        let quantize = |x, amax, format| quantize(&[x], amax, format, RangeLimit::Full);
+        let quantize = |x, amax, format| tensor_quant(&[x], amax, format, RangeLimit::Full);
         assert_eq!(quantize(1.0, -1.0, IntegerFormat::INT8), Err(Error::NegativeAmax { amax: -1.0 }));
         assert_eq!(quantize(-1.0, 1.0, IntegerFormat::UINT8), Err(Error::NegativeInput { value: -1.0 }));
         assert_eq!(quantize(-9.0, 1.0, IntegerFormat::INT8), Ok((vec![-128.0], 127.0)));

@@ -27,7 +27,7 @@ mod weights;
 
 pub use calibrator::{HistogramCalibrator, HistogramPath};
 pub use entropy::entropy;
-pub use fake_quant::{IntegerFormat, RangeLimit, fake_quantize, quantize};
+pub use fake_quant::{IntegerFormat, RangeLimit, fake_tensor_quant, tensor_quant};
 pub use histogram::{Histogram, Search, percentile};
 pub use max::{MaxCalibrator, channel_maxima};
 pub use mse::mse;
