@@ -28,4 +28,5 @@ pub mod resources;
 pub mod run;
 pub mod shards;
 pub mod summary;
+pub mod weights;
 pub mod workers;

@@ -5,7 +5,7 @@ use crate::demo;
 use crate::figures::decimals;
 use crate::resources::cpu_seconds;
 use coco_eval::Interval;
-use ptq::{Method, WeightMethod};
+use ptq::{Method, WeightConfig};
 use quant_core::Scheme;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -149,7 +149,7 @@ pub struct Manifest {
     /// Ties at concatenations.
     pub concat: ptq::ConcatPolicy,
     /// How weights get their scale.
-    pub weight_method: WeightMethod,
+    pub weights: WeightConfig,
     /// Prefixes of convolutions that stay in f32.
     pub float_layers: Vec<String>,
     /// Sets of images drawn for intervals.

@@ -4,11 +4,13 @@
 //! Every weight `w` with scale `s` gets a parameter `V`. While learning it has the value `s clamp(floor(w / s) + h(V))`, where `h` is a
 //! sigmoid stretched over `[0, 1]`; a growing penalty drives `h` to 0 or 1; in the end `V >= 0` rounds up.
 
+mod descent;
 mod optimize;
 mod reconstruction;
 
 use crate::Error;
 
+pub use descent::{CoordinateDescent, Descended};
 pub use optimize::{AdaRound, AdaRoundLoss, AdaRounded};
 pub use reconstruction::LinearReconstruction;
 
@@ -125,6 +127,26 @@ impl SoftRounding {
     pub fn initial(&self) -> Vec<f64> {
         let part = |i: usize| self.weights[i] / self.scales[i / self.features] - self.floors[i];
         (0..self.weights.len()).map(|i| rectified_sigmoid_inverse(f64::from(part(i)))).collect()
+    }
+
+    /// Scale of a row.
+    pub(super) fn scale(&self, row: usize) -> f64 {
+        f64::from(self.scales[row])
+    }
+
+    /// The lowest and the highest integer.
+    pub(super) fn bounds(&self) -> (f64, f64) {
+        (self.lowest, self.highest)
+    }
+
+    /// The integers nearest to a row's weights, halves to even.
+    pub(super) fn nearest_integers(&self, row: usize) -> Vec<f64> {
+        let scale = self.scales[row];
+        let weights = &self.weights[row * self.features..(row + 1) * self.features];
+        weights
+            .iter()
+            .map(|w| f64::from((w / scale).round_ties_even()).clamp(self.lowest, self.highest))
+            .collect()
     }
 
     /// The weight `i` rounded up by the part `h` of a step.

@@ -1,6 +1,6 @@
 //! From images to a configuration: statistics of every group, then a quantiser by the chosen method.
 
-use crate::{Error, Group, Method, Placement, Range, Rule, Statistics, Width};
+use crate::{Error, Group, Method, Placement, Range, Rule, Statistics, WeightConfig, Width};
 use nn_graph::Graph;
 use quant_core::{Executor, Format, Program, QuantParams, QuantSpec, Rounding, ScaleForm, Scheme, Values};
 use rayon::prelude::*;
@@ -66,17 +66,6 @@ impl Collection {
     }
 }
 
-/// How weights get their scale.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum WeightMethod {
-    /// `max |w| / q_max` per output channel.
-    #[default]
-    Max,
-    /// Least squared error per output channel.
-    Mse,
-}
-
 /// Everything that lowering to integers needs to know besides the graph and its parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct QuantConfig {
@@ -84,8 +73,12 @@ pub struct QuantConfig {
     pub formats: BTreeMap<String, Format>,
     /// Convolutions (with their activation) that stay in f32, by name.
     pub float: BTreeSet<String>,
-    /// How weights get their scale.
-    pub weights: WeightMethod,
+    /// How weights get their scales.
+    pub weights: WeightConfig,
+    /// Scales per output channel of convolutions, by name, that stand in place of those of `weights`: for weights that have been put on
+    /// their grid already.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub weight_scales: BTreeMap<String, Vec<f32>>,
     /// Form of the factors of requantisation.
     pub scale_form: ScaleForm,
     /// Rounding of requantisation.
@@ -120,10 +113,22 @@ impl QuantConfig {
         Ok(Self {
             formats: formats.iter().flat_map(named).collect(),
             float: BTreeSet::new(),
-            weights: WeightMethod::default(),
+            weights: WeightConfig::default(),
+            weight_scales: BTreeMap::new(),
             scale_form: ScaleForm::default(),
             rounding: Rounding::default(),
         })
+    }
+
+    /// The scales of the weights of the convolution `name`, one per output channel.
+    ///
+    /// # Errors
+    /// As [`WeightConfig::scales`].
+    pub fn weight_scales(&self, name: &str, weight: &[f32], rows: usize) -> Result<Vec<f32>, Error> {
+        match self.weight_scales.get(name) {
+            Some(scales) => Ok(scales.clone()),
+            None => self.weights.scales(weight, rows),
+        }
     }
 }
 

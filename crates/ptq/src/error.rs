@@ -91,6 +91,12 @@ pub enum Error {
         /// How many there are.
         dimensions: usize,
     },
+    /// A width that weights can't have.
+    #[error("weights of {bits} bits are not possible, take 2 to 8")]
+    WeightBits {
+        /// The width.
+        bits: u8,
+    },
     /// A quantiser's step.
     #[error("a step of {step} is not possible, it has to be positive and finite, and so has its reciprocal")]
     Step {

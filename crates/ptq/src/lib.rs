@@ -14,17 +14,18 @@ mod placement;
 mod squared_error;
 mod statistics;
 mod tables;
+mod weights;
 
 pub use adaround::{
-    AdaRound, AdaRoundLoss, AdaRounded, LinearReconstruction, SoftRounding, rectified_sigmoid,
-    rectified_sigmoid_inverse, rounding_penalty, rounding_penalty_slope,
+    AdaRound, AdaRoundLoss, AdaRounded, CoordinateDescent, Descended, LinearReconstruction, SoftRounding,
+    rectified_sigmoid, rectified_sigmoid_inverse, rounding_penalty, rounding_penalty_slope,
 };
-pub use calibrate::{Collection, QuantConfig, WeightMethod};
+pub use calibrate::{Collection, QuantConfig};
 pub use error::Error;
 pub use lower::{Fusion, lower_float, lower_integer};
 pub use lsq::{LsqGradients, LsqInside, LsqQuantizer};
 pub use method::{Method, Range};
 pub use placement::{ConcatPolicy, Group, Placement, PlacementOptions, Rule, Width};
-pub(crate) use squared_error::weight_bound;
 pub use statistics::{BINS, Histogram, Statistics};
 pub use tables::{NcnnTable, OrtMaxima, OrtRanges, TableError, TensorRtCache};
+pub use weights::WeightConfig;

@@ -1,11 +1,12 @@
 //! Lowering: the walker that turns a graph, its parameters and a configuration into a program.
 
 use crate::placement::is_fused;
-use crate::{Error, QuantConfig, WeightMethod, weight_bound};
+use crate::weights::quantize_weight;
+use crate::{Error, QuantConfig};
 use nn_graph::{Activation, Conv, Graph, Node, Op, Params, TensorId};
 use quant_core::{
-    Constant, ConvGeometry, Description, Format, Multiplier, Program, QuantSpec, Rounding, SharedMultipliers,
-    Step, StepOp, TensorInfo,
+    Constant, ConvGeometry, Description, Format, Multiplier, Program, Rounding, SharedMultipliers, Step,
+    StepOp, TensorInfo,
 };
 use std::collections::BTreeMap;
 
@@ -288,7 +289,10 @@ impl<'a> Lowering<'a> {
         let scale_in = self.format(node.inputs[0])?.params().map_or(1.0, |p| f64::from(p.scale));
         let scale_out = sums_to.params().map_or(1.0, |p| f64::from(p.scale));
         let real_bias = self.bias(node, conv)?;
-        let quantized = quantize_weight(self.param(&weight)?, &real_bias, scale_in, config.weights)
+        let real_weight = self.param(&weight)?;
+        let quantized = config
+            .weight_scales(&node.name, real_weight, conv.out_channels)
+            .and_then(|s| quantize_weight(real_weight, &real_bias, &s, &config.weights.spec()?, scale_in))
             .map_err(|e| e.of(&weight))?;
         let mut pairs = Vec::with_capacity(2 * conv.out_channels);
         for scale in &quantized.scales {
@@ -306,45 +310,4 @@ impl<'a> Lowering<'a> {
         self.step(&node.name, op, vec![input], output);
         Ok(())
     }
-}
-
-struct QuantizedWeight {
-    weight: Vec<i8>,
-    /// In units of `scale_in * scale`.
-    bias: Vec<i32>,
-    /// Per output channel.
-    scales: Vec<f64>,
-}
-
-/// Quantises weight and bias per output channel. A channel's scale is raised where its bias would otherwise not fit 2^29 steps: its
-/// weights are then too small to matter beside the bias.
-fn quantize_weight(
-    weight: &[f32],
-    bias: &[f32],
-    scale_in: f64,
-    method: WeightMethod,
-) -> Result<QuantizedWeight, Error> {
-    const MAX_BIAS: f64 = (1 << 29) as f64;
-    let spec = QuantSpec::int8_weights();
-    let mut result =
-        QuantizedWeight { weight: Vec::with_capacity(weight.len()), bias: Vec::new(), scales: Vec::new() };
-    for (row, &bias) in weight.chunks_exact((weight.len() / bias.len()).max(1)).zip(bias) {
-        if !bias.is_finite() {
-            return Err(Error::NonFinite { count: 1 });
-        }
-        let bound = weight_bound(row, &spec, method == WeightMethod::Mse)?;
-        let mut params = spec.params_for_range(-bound, bound)?;
-        let needed = (f64::from(bias).abs() / (scale_in * MAX_BIAS)) as f32;
-        if bound == 0.0 && bias != 0.0 {
-            params.scale = needed.max(f32::MIN_POSITIVE);
-        }
-        params.scale = params.scale.max(needed);
-        let quantize =
-            |&w: &f32| params.quantize(f64::from(w), spec.q_min(), spec.q_max(), Rounding::HalfEven) as i8;
-        result.weight.extend(row.iter().map(quantize));
-        let scale = f64::from(params.scale);
-        result.bias.push((f64::from(bias) / (scale_in * scale)).round_ties_even() as i32);
-        result.scales.push(scale);
-    }
-    Ok(result)
 }

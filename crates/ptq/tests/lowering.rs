@@ -4,7 +4,7 @@
 use nn_graph::{Definition, Graph, Op, Params, formula_params, formula_uniform};
 use ptq::{
     Collection, ConcatPolicy, Error, Fusion, Method, Placement, PlacementOptions, QuantConfig, Rule,
-    WeightMethod, Width, lower_float, lower_integer,
+    WeightConfig, Width, lower_float, lower_integer,
 };
 use quant_core::{Executor, Format, Scheme, StepOp};
 
@@ -157,7 +157,7 @@ fn every_convolution_is_integer_but_those_that_are_left_in_float() {
     };
     let (integer, float, error) = kinds(&config);
     assert_eq!((integer, float), (60, 0));
-    config.weights = WeightMethod::Mse;
+    config.weights = WeightConfig { method: Method::Mse, ..WeightConfig::default() };
     assert!(kinds(&config).2 < 2.0 * error);
     config.float = graph.nodes().iter().map(|n| n.name.clone()).collect();
     let (integer, float, islands) = kinds(&config);

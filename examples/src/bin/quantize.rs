@@ -20,9 +20,8 @@ use examples::output::{
 use examples::resources::{cpu_seconds, peak_rss_bytes};
 use examples::run::{Evaluated, Options, Outcome, evaluate};
 use examples::summary::{Clock, IMAGES_FILE, Inputs, Manifest, Run, SummaryFile};
-use ptq::{
-    Fusion, Method, Placement, PlacementOptions, QuantConfig, WeightMethod, Width, lower_float, lower_integer,
-};
+use examples::weights::WeightArguments;
+use ptq::{Fusion, Method, Placement, PlacementOptions, QuantConfig, Width, lower_float, lower_integer};
 use quant_core::Scheme;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -63,9 +62,8 @@ struct Arguments {
     /// What happens where branches with different ranges are concatenated
     #[arg(long, value_enum, default_value = "tie-exclusive")]
     concat: ConcatArgument,
-    /// Choose weight scales by least squared error instead of the maximum
-    #[arg(long)]
-    mse_weights: bool,
+    #[command(flatten)]
+    weight: WeightArguments,
     /// Leave convolutions whose name starts with this in f32; may be repeated
     #[arg(long)]
     float_layers: Vec<String>,
@@ -309,7 +307,7 @@ fn candidate(
     let Model { graph, params, .. } = &job.model;
     let scheme = arguments.scheme.into();
     let mut config = QuantConfig::calibrate(graph, placement, &calibration.collection, method, scheme)?;
-    config.weights = weight_method(arguments);
+    config.weights = arguments.weight.config()?;
     let stays_float =
         |name: &&str| arguments.float_layers.iter().any(|prefix| name.starts_with(prefix.as_str()));
     config.float =
@@ -320,10 +318,6 @@ fn candidate(
     let suffix = if width == Width::Bits8 { "-pre8" } else { "" };
     let name = format!("{}{suffix}", method.name());
     Ok(Candidate { name, network, quantized: Some((width, method.scheme(scheme))) })
-}
-
-fn weight_method(arguments: &Arguments) -> WeightMethod {
-    if arguments.mse_weights { WeightMethod::Mse } else { WeightMethod::Max }
 }
 
 /// Saves every network; nothing is written before all has been evaluated.
@@ -410,7 +404,7 @@ fn manifest(job: &Job, arguments: &Arguments) -> Result<Manifest> {
         threads: job.threads,
         instruction_set: quant_core::Isa::detect().name(),
         concat: arguments.concat.into(),
-        weight_method: weight_method(arguments),
+        weights: arguments.weight.config()?,
         float_layers: arguments.float_layers.clone(),
         samples: arguments.samples,
         confidence: CONFIDENCE,

@@ -26,6 +26,10 @@ pub struct LinearReconstruction {
     cross: Vec<f64>,
     /// Per row.
     residual: Vec<f64>,
+    /// Sum of the inputs, per feature.
+    input_sums: Vec<f64>,
+    /// Sum of the errors `r`, per row.
+    residual_sums: Vec<f64>,
 }
 
 impl LinearReconstruction {
@@ -50,16 +54,18 @@ impl LinearReconstruction {
             products: vec![0.0; features * features],
             cross: vec![0.0; weights.len()],
             residual: vec![0.0; rows],
+            input_sums: vec![0.0; features],
+            residual_sums: vec![0.0; rows],
         })
     }
 
     /// Outputs of the layer.
-    pub(super) fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.rows
     }
 
     /// Weights per output.
-    pub(super) fn features(&self) -> usize {
+    pub(crate) fn features(&self) -> usize {
         self.features
     }
 
@@ -93,23 +99,74 @@ impl LinearReconstruction {
         self.products.par_chunks_mut(features).enumerate().for_each(|(i, row)| {
             for x in inputs.chunks_exact(features) {
                 let xi = f64::from(x[i]);
-                row.iter_mut().zip(x).for_each(|(sum, &xj)| *sum += xi * f64::from(xj));
+                row[i..].iter_mut().zip(&x[i..]).for_each(|(sum, &xj)| *sum += xi * f64::from(xj));
             }
         });
+        // The matrix is symmetric.
+        for i in 1..features {
+            for j in 0..i {
+                self.products[i * features + j] = self.products[j * features + i];
+            }
+        }
+        for x in inputs.chunks_exact(features) {
+            self.input_sums.iter_mut().zip(x).for_each(|(sum, &x)| *sum += f64::from(x));
+        }
     }
 
     fn add_residuals(&mut self, inputs: &[f32], targets: &[f32]) {
         let (features, rows) = (self.features, self.rows);
         let weights = self.weights.par_chunks(features);
-        let sums = self.cross.par_chunks_mut(features).zip(&mut self.residual);
-        sums.zip(weights).enumerate().for_each(|(row, ((cross, residual), weights))| {
+        let residuals = self.residual.par_iter_mut().zip(&mut self.residual_sums);
+        let sums = self.cross.par_chunks_mut(features).zip(residuals);
+        sums.zip(weights).enumerate().for_each(|(row, ((cross, (residual, residual_sum)), weights))| {
             for (x, target) in inputs.chunks_exact(features).zip(targets.chunks_exact(rows)) {
                 let product = |(w, x): (&f32, &f32)| f64::from(*w) * f64::from(*x);
                 let r = f64::from(target[row]) - weights.iter().zip(x).map(product).sum::<f64>();
                 cross.iter_mut().zip(x).for_each(|(sum, &x)| *sum += r * f64::from(x));
                 *residual += r * r;
+                *residual_sum += r;
             }
         });
+    }
+
+    /// The same sums about the means of inputs and errors: of a layer whose bias is free to take up any shift of its outputs.
+    #[must_use]
+    pub fn centred(&self) -> Self {
+        let (n, features) = (self.samples.max(1) as f64, self.features);
+        let mut centred = self.clone();
+        for (i, row) in centred.products.chunks_exact_mut(features).enumerate() {
+            let mean = self.input_sums[i] / n;
+            row.iter_mut().zip(&self.input_sums).for_each(|(p, sum)| *p -= mean * sum);
+        }
+        for (row, cross) in centred.cross.chunks_exact_mut(features).enumerate() {
+            let mean = self.residual_sums[row] / n;
+            cross.iter_mut().zip(&self.input_sums).for_each(|(c, sum)| *c -= mean * sum);
+            centred.residual[row] -= mean * self.residual_sums[row];
+        }
+        centred.input_sums.fill(0.0);
+        centred.residual_sums.fill(0.0);
+        centred
+    }
+
+    /// Mean over samples of `target - output` with these weights, per output: what a bias has to make up for (empirical bias correction;
+    /// Nagel et al., *Data-Free Quantization through Weight Equalization and Bias Correction*, ICCV 2019, arXiv 1906.04721).
+    ///
+    /// # Errors
+    /// [`Error::Length`] if there are not as many weights as the layer has.
+    pub fn mean_shift(&self, weights: &[f32]) -> Result<Vec<f64>, Error> {
+        self.check_weights(weights)?;
+        let n = self.samples.max(1) as f64;
+        let rows = weights.chunks_exact(self.features).zip(self.weights.chunks_exact(self.features));
+        let moved = |(new, old): (&[f32], &[f32])| {
+            let change = new.iter().zip(old).map(|(new, old)| f64::from(*new) - f64::from(*old));
+            change.zip(&self.input_sums).map(|(d, sum)| d * sum).sum::<f64>()
+        };
+        Ok(rows.zip(&self.residual_sums).map(|(row, residual)| (residual - moved(row)) / n).collect())
+    }
+
+    fn check_weights(&self, weights: &[f32]) -> Result<(), Error> {
+        let (expected, found) = (self.weights.len(), weights.len());
+        if expected == found { Ok(()) } else { Err(Error::Length { what: "weights", expected, found }) }
     }
 
     /// Mean over samples of the squared error, for the outputs from `first` on whose `weights` these are; writes its gradient.
@@ -139,6 +196,22 @@ impl LinearReconstruction {
         rows.map(|(terms, residual)| (residual + terms.iter().sum::<f64>()).max(0.0) * per_sample).collect()
     }
 
+    /// Half the gradient of the summed error of output `row`, `G d - c`, for a change `d` of its weights.
+    pub(super) fn half_gradient(&self, row: usize, change: &[f64]) -> Vec<f64> {
+        let features = self.features;
+        let cross = &self.cross[row * features..(row + 1) * features];
+        let mut gradient: Vec<f64> = cross.iter().map(|c| -c).collect();
+        for (k, &d) in change.iter().enumerate().filter(|(_, d)| **d != 0.0) {
+            gradient.iter_mut().zip(self.products_of(k)).for_each(|(g, p)| *g += d * p);
+        }
+        gradient
+    }
+
+    /// Row `k` of `G`.
+    pub(super) fn products_of(&self, k: usize) -> &[f64] {
+        &self.products[k * self.features..(k + 1) * self.features]
+    }
+
     /// [`Self::errors`] of all outputs.
     pub(super) fn all_errors(&self, weights: &[f32]) -> Vec<f64> {
         let weights: Vec<f64> = weights.iter().map(|&w| f64::from(w)).collect();
@@ -150,13 +223,7 @@ impl LinearReconstruction {
     /// # Errors
     /// [`Error::Length`] if there are not as many weights as the layer has.
     pub fn mean_squared_error(&self, weights: &[f32]) -> Result<f64, Error> {
-        if weights.len() != self.weights.len() {
-            return Err(Error::Length {
-                what: "weights",
-                expected: self.weights.len(),
-                found: weights.len(),
-            });
-        }
+        self.check_weights(weights)?;
         Ok(self.all_errors(weights).iter().sum())
     }
 }
