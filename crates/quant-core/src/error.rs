@@ -118,6 +118,14 @@ pub enum Error {
         /// Length needed.
         expected: usize,
     },
+    /// A recording does not fit the program that is to be resumed from it.
+    #[error(
+        "the recording has no tensor that fits {tensor:?}; record and resume the programs that the remainder was made for, at one image size"
+    )]
+    Recording {
+        /// The tensor that is needed; empty if the remainder is of another program.
+        tensor: String,
+    },
     /// Reading or writing a file failed.
     #[error("{path}: {source}")]
     Io {

@@ -2,101 +2,14 @@
 
 use crate::kernels::conv::{PackedWeights, Planes, convolve};
 use crate::kernels::{elementwise, spatial};
+use crate::plan::{buffer_lengths, infer_shapes, plan, planned_bytes};
+use crate::resume::same_work;
 use crate::simd::{self, Requantize};
 use crate::table::Table;
-use crate::{ConvGeometry, Error, Format, Isa, Program, Step, StepOp};
-
-/// A tensor's values, planar.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Values<'a> {
-    /// Single precision.
-    F32(&'a [f32]),
-    /// 8-bit integers.
-    I8(&'a [i8]),
-    /// 16-bit integers.
-    I16(&'a [i16]),
-}
-
-impl Values<'_> {
-    /// Number of values.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        match self {
-            Values::F32(v) => v.len(),
-            Values::I8(v) => v.len(),
-            Values::I16(v) => v.len(),
-        }
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The real numbers that the values stand for under `format`.
-    #[must_use]
-    pub fn to_f32(&self, format: Format) -> Vec<f32> {
-        match (self, format.params()) {
-            (Values::F32(v), _) => v.to_vec(),
-            (Values::I8(v), Some(params)) => v.iter().map(|&q| params.dequantize(q.into())).collect(),
-            (Values::I16(v), Some(params)) => v.iter().map(|&q| params.dequantize(q.into())).collect(),
-            (Values::I8(v), None) => v.iter().map(|&q| q.into()).collect(),
-            (Values::I16(v), None) => v.iter().map(|&q| q.into()).collect(),
-        }
-    }
-}
-
-/// Storage of one or, one after the other, several tensors.
-#[derive(Debug)]
-enum Buffer {
-    F32(Vec<f32>),
-    I8(Vec<i8>),
-    I16(Vec<i16>),
-}
-
-impl Buffer {
-    fn for_format(format: Format) -> Self {
-        match format {
-            Format::F32 => Buffer::F32(Vec::new()),
-            Format::I8(_) => Buffer::I8(Vec::new()),
-            Format::I16(_) => Buffer::I16(Vec::new()),
-        }
-    }
-
-    fn grow(&mut self, len: usize) {
-        match self {
-            Buffer::F32(v) => v.resize(len.max(v.len()), 0.0),
-            Buffer::I8(v) => v.resize(len.max(v.len()), 0),
-            Buffer::I16(v) => v.resize(len.max(v.len()), 0),
-        }
-    }
-
-    fn values(&self, len: usize) -> Values<'_> {
-        match self {
-            Buffer::F32(v) => Values::F32(&v[..len]),
-            Buffer::I8(v) => Values::I8(&v[..len]),
-            Buffer::I16(v) => Values::I16(&v[..len]),
-        }
-    }
-
-    fn element_bytes(&self) -> usize {
-        match self {
-            Buffer::F32(_) => 4,
-            Buffer::I8(_) => 1,
-            Buffer::I16(_) => 2,
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        let len = match self {
-            Buffer::F32(v) => v.len(),
-            Buffer::I8(v) => v.len(),
-            Buffer::I16(v) => v.len(),
-        };
-        len * self.element_bytes()
-    }
-}
+use crate::values::Buffer;
+use crate::{Error, Format, Isa, Program, Step, StepOp, Values};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 /// What a step needs beyond its description, prepared once.
 enum Prepared {
@@ -110,14 +23,33 @@ enum Prepared {
 /// A program made ready for images of one size: weights packed, tables filled, memory planned.
 ///
 /// Work inside a step runs on the current rayon pool. The bits of the result depend neither on its size nor on the instruction set.
+///
+/// A clone shares weights and tables with the original, and makes feature maps of its own when it runs.
 pub struct Executor<'p> {
     program: &'p Program,
     isa: Isa,
     shapes: Vec<[usize; 3]>,
-    prepared: Vec<Prepared>,
+    prepared: Vec<Arc<Prepared>>,
     /// Buffer of each tensor; tensors that don't live at the same time share.
     slots: Vec<usize>,
+    /// Values that each buffer has room for once it is used.
+    lengths: Vec<usize>,
+    /// Empty before their first use.
     buffers: Vec<Buffer>,
+}
+
+impl Clone for Executor<'_> {
+    fn clone(&self) -> Self {
+        Self {
+            program: self.program,
+            isa: self.isa,
+            shapes: self.shapes.clone(),
+            prepared: self.prepared.clone(),
+            slots: self.slots.clone(),
+            lengths: self.lengths.clone(),
+            buffers: self.buffers.iter().map(Buffer::empty_like).collect(),
+        }
+    }
 }
 
 impl<'p> Executor<'p> {
@@ -135,11 +67,39 @@ impl<'p> Executor<'p> {
     /// # Errors
     /// As [`Executor::new`].
     pub fn with_isa(program: &'p Program, height: usize, width: usize, isa: Isa) -> Result<Self, Error> {
-        let shapes = infer_shapes(program, [height, width])?;
-        let (slots, mut buffers) = plan(program);
-        allocate(&shapes, &slots, &mut buffers)?;
-        let prepared = program.steps().iter().map(|step| prepare(program, step)).collect();
-        Ok(Self { program, isa, shapes, prepared, slots, buffers })
+        let prepared = |step: &Step| Arc::new(prepare(program, step));
+        Self::with_prepared(program, [height, width], isa, prepared)
+    }
+
+    /// An executor of another program for images of the same size, which shares weights and tables of the steps that both programs have.
+    ///
+    /// # Errors
+    /// As [`Executor::new`].
+    pub fn sharing<'q>(&self, program: &'q Program) -> Result<Executor<'q>, Error> {
+        let [_, height, width] = self.shapes[0];
+        let own = self.program.steps().iter().zip(&self.prepared);
+        let by_name: HashMap<&str, (&Step, &Arc<Prepared>)> =
+            own.map(|(step, prepared)| (step.name.as_str(), (step, prepared))).collect();
+        let prepared = |step: &Step| match by_name.get(step.name.as_str()) {
+            Some((same, prepared)) if same_work((self.program, same), (program, step)) => {
+                Arc::clone(prepared)
+            }
+            _ => Arc::new(prepare(program, step)),
+        };
+        Executor::with_prepared(program, [height, width], self.isa, prepared)
+    }
+
+    fn with_prepared(
+        program: &'p Program,
+        image: [usize; 2],
+        isa: Isa,
+        prepared: impl Fn(&Step) -> Arc<Prepared>,
+    ) -> Result<Self, Error> {
+        let shapes = infer_shapes(program, image)?;
+        let (slots, buffers) = plan(program);
+        let lengths = buffer_lengths(&shapes, &slots, &buffers)?;
+        let prepared = program.steps().iter().map(prepared).collect();
+        Ok(Self { program, isa, shapes, prepared, slots, lengths, buffers })
     }
 
     /// Runs the program on an image, planar `(channels, height, width)`.
@@ -159,19 +119,36 @@ impl<'p> Executor<'p> {
         if input.len() != expected {
             return Err(Error::InputLength { found: input.len(), expected });
         }
-        if let Buffer::F32(buffer) = &mut self.buffers[self.slots[0]] {
-            buffer[..expected].copy_from_slice(input);
-        }
+        self.load(0, Values::F32(input));
         tap(0, Values::F32(input));
-        let program = self.program;
-        for (index, step) in program.steps().iter().enumerate() {
-            let slot = self.slots[step.output];
-            let mut output = std::mem::replace(&mut self.buffers[slot], Buffer::I8(Vec::new()));
-            self.step(index, step, &mut output);
-            self.buffers[slot] = output;
-            tap(step.output, self.values(step.output));
+        for index in 0..self.program.steps().len() {
+            let output = self.run_step(index);
+            tap(output, self.values(output));
         }
         Ok(())
+    }
+
+    /// Runs one step, whose inputs are there; the tensor that it wrote.
+    pub(crate) fn run_step(&mut self, index: usize) -> usize {
+        let step = &self.program.steps()[index];
+        let slot = self.slots[step.output];
+        let mut output = std::mem::replace(&mut self.buffers[slot], Buffer::I8(Vec::new()));
+        output.grow(self.lengths[slot]);
+        self.step(index, step, &mut output);
+        self.buffers[slot] = output;
+        step.output
+    }
+
+    /// Puts values, as many as the tensor has and of its type, in the tensor's place.
+    pub(crate) fn load(&mut self, tensor: usize, values: Values<'_>) {
+        let slot = self.slots[tensor];
+        self.buffers[slot].grow(self.lengths[slot]);
+        match (&mut self.buffers[slot], values) {
+            (Buffer::F32(buffer), Values::F32(v)) => buffer[..v.len()].copy_from_slice(v),
+            (Buffer::I8(buffer), Values::I8(v)) => buffer[..v.len()].copy_from_slice(v),
+            (Buffer::I16(buffer), Values::I16(v)) => buffer[..v.len()].copy_from_slice(v),
+            _ => unreachable_by_validation(),
+        }
     }
 
     /// The program's outputs after a run: index of the tensor, and its values.
@@ -185,17 +162,24 @@ impl<'p> Executor<'p> {
         &self.shapes
     }
 
-    /// Bytes of all feature map buffers.
+    /// Bytes of all feature map buffers, once all are used.
     #[must_use]
     pub fn buffer_bytes(&self) -> usize {
-        self.buffers.iter().map(Buffer::bytes).sum()
+        planned_bytes(&self.buffers, &self.lengths)
     }
 
-    fn len(&self, tensor: usize) -> usize {
+    /// What runs.
+    #[must_use]
+    pub fn program(&self) -> &'p Program {
+        self.program
+    }
+
+    pub(crate) fn len(&self, tensor: usize) -> usize {
         self.shapes[tensor].iter().product()
     }
 
-    fn values(&self, tensor: usize) -> Values<'_> {
+    /// A tensor's values, as long as nothing has taken its place.
+    pub(crate) fn values(&self, tensor: usize) -> Values<'_> {
         self.buffers[self.slots[tensor]].values(self.len(tensor))
     }
 
@@ -210,7 +194,7 @@ impl<'p> Executor<'p> {
     fn step(&self, index: usize, step: &Step, output: &mut Buffer) {
         let len = self.len(step.output);
         let input = self.values(step.inputs[0]);
-        match (&step.op, &self.prepared[index]) {
+        match (&step.op, self.prepared[index].as_ref()) {
             (StepOp::Quantize, _) => self.quantize(step, output),
             (StepOp::Dequantize, _) => self.dequantize(step, output),
             (StepOp::ConvF32 { .. }, Prepared::ConvF32(weights)) => self.conv_f32(step, weights, output),
@@ -456,103 +440,4 @@ fn requantizers(program: &Program, step: &Step) -> Vec<Requantize> {
             high,
         })
         .collect()
-}
-
-/// No tensor of a run has more values.
-const MAX_VALUES: usize = 1 << 28;
-/// No run takes more memory for its feature maps.
-const MAX_BUFFER_BYTES: usize = 1 << 33;
-
-fn infer_shapes(program: &Program, image: [usize; 2]) -> Result<Vec<[usize; 3]>, Error> {
-    let mut shapes = vec![[0; 3]; program.tensors().len()];
-    shapes[0] = [program.tensors()[0].channels, image[0], image[1]];
-    check_count("image", shapes[0])?;
-    for step in program.steps() {
-        let first = shapes[step.inputs[0]];
-        let size = output_size(&step.op, [first[1], first[2]]);
-        let [height, width] =
-            size.ok_or_else(|| shape_error(&step.name, "the window must fit its input", first))?;
-        if let Some(&other) = step.inputs.iter().find(|&&id| shapes[id][1..] != first[1..]) {
-            let rule = "joined tensors must have one height and width";
-            return Err(shape_error(&step.name, rule, shapes[other]));
-        }
-        let shape = [program.tensors()[step.output].channels, height, width];
-        check_count(&step.name, shape)?;
-        shapes[step.output] = shape;
-    }
-    Ok(shapes)
-}
-
-fn shape_error(step: &str, rule: &'static str, shape: [usize; 3]) -> Error {
-    Error::Shape { step: step.to_owned(), rule, shape }
-}
-
-fn check_count(step: &str, shape: [usize; 3]) -> Result<(), Error> {
-    let count = shape.iter().try_fold(1usize, |n, &side| n.checked_mul(side));
-    let fits = count.is_some_and(|n| (1..=MAX_VALUES).contains(&n));
-    if fits { Ok(()) } else { Err(shape_error(step, "between 1 and 2^28 values", shape)) }
-}
-
-fn output_size(op: &StepOp, size: [usize; 2]) -> Option<[usize; 2]> {
-    match *op {
-        StepOp::ConvF32 { geometry, .. } | StepOp::ConvI8 { geometry, .. } => geometry.output_size(size),
-        StepOp::MaxPool { kernel, stride, padding } => ConvGeometry {
-            in_channels: 1,
-            out_channels: 1,
-            kernel: [kernel; 2],
-            stride: [stride; 2],
-            padding: [padding; 2],
-            dilation: [1; 2],
-            groups: 1,
-        }
-        .output_size(size),
-        StepOp::Upsample { scale } => Some([size[0].checked_mul(scale)?, size[1].checked_mul(scale)?]),
-        StepOp::SpaceToDepth if size[0] % 2 == 1 || size[1] % 2 == 1 => None,
-        StepOp::SpaceToDepth => Some(size.map(|side| side / 2)),
-        _ => Some(size),
-    }
-}
-
-/// Makes every buffer as large as its largest tensor, unless all together would be too large.
-fn allocate(shapes: &[[usize; 3]], slots: &[usize], buffers: &mut [Buffer]) -> Result<(), Error> {
-    let mut lengths = vec![0usize; buffers.len()];
-    for (shape, &slot) in shapes.iter().zip(slots) {
-        lengths[slot] = lengths[slot].max(shape.iter().product());
-    }
-    let bytes: usize = buffers.iter().zip(&lengths).map(|(buffer, &len)| len * buffer.element_bytes()).sum();
-    if bytes > MAX_BUFFER_BYTES {
-        return Err(Error::Memory { bytes, limit: MAX_BUFFER_BYTES });
-    }
-    buffers.iter_mut().zip(lengths).for_each(|(buffer, len)| buffer.grow(len));
-    Ok(())
-}
-
-/// Gives every tensor a buffer of its type, using one again once its last reader has run.
-fn plan(program: &Program) -> (Vec<usize>, Vec<Buffer>) {
-    let tensors = program.tensors();
-    let mut last_use = vec![0; tensors.len()];
-    for (index, step) in program.steps().iter().enumerate() {
-        step.inputs.iter().for_each(|&id| last_use[id] = index);
-    }
-    program.outputs().iter().for_each(|&id| last_use[id] = usize::MAX);
-    let mut slots = vec![0; tensors.len()];
-    let mut buffers = vec![Buffer::for_format(tensors[0].format)];
-    let mut free: Vec<usize> = Vec::new();
-    for (index, step) in program.steps().iter().enumerate() {
-        let wanted = Buffer::for_format(tensors[step.output].format);
-        let same = |&slot: &usize| std::mem::discriminant(&buffers[slot]) == std::mem::discriminant(&wanted);
-        slots[step.output] = match free.iter().position(same) {
-            Some(position) => free.swap_remove(position),
-            None => {
-                buffers.push(wanted);
-                buffers.len() - 1
-            }
-        };
-        let mut done: Vec<usize> = step.inputs.iter().copied().filter(|&id| last_use[id] == index).collect();
-        // A step may read a tensor twice; its buffer becomes free once.
-        done.sort_unstable();
-        done.dedup();
-        free.extend(done.into_iter().map(|id| slots[id]));
-    }
-    (slots, buffers)
 }

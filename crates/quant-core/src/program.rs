@@ -161,6 +161,17 @@ pub enum StepOp {
     SpaceToDepth,
 }
 
+impl StepOp {
+    /// Names of the constants that it reads.
+    pub(crate) fn constants(&self) -> [Option<&str>; 3] {
+        match self {
+            StepOp::ConvF32 { weight, bias, .. } => [Some(weight), Some(bias), None],
+            StepOp::ConvI8 { weight, bias, multipliers, .. } => [Some(weight), Some(bias), Some(multipliers)],
+            _ => [None; 3],
+        }
+    }
+}
+
 /// One operator of the program.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Step {

@@ -1,0 +1,112 @@
+//! Memory of a run: shapes of all tensors, and the buffers that they share.
+
+use crate::values::Buffer;
+use crate::{ConvGeometry, Error, Program, StepOp};
+
+/// No tensor of a run has more values.
+const MAX_VALUES: usize = 1 << 28;
+/// No run takes more memory for its feature maps.
+const MAX_BUFFER_BYTES: usize = 1 << 33;
+
+/// `(channels, height, width)` of every tensor for an image of that height and width.
+pub(crate) fn infer_shapes(program: &Program, image: [usize; 2]) -> Result<Vec<[usize; 3]>, Error> {
+    let mut shapes = vec![[0; 3]; program.tensors().len()];
+    shapes[0] = [program.tensors()[0].channels, image[0], image[1]];
+    check_count("image", shapes[0])?;
+    for step in program.steps() {
+        let first = shapes[step.inputs[0]];
+        let size = output_size(&step.op, [first[1], first[2]]);
+        let [height, width] =
+            size.ok_or_else(|| shape_error(&step.name, "the window must fit its input", first))?;
+        if let Some(&other) = step.inputs.iter().find(|&&id| shapes[id][1..] != first[1..]) {
+            let rule = "joined tensors must have one height and width";
+            return Err(shape_error(&step.name, rule, shapes[other]));
+        }
+        let shape = [program.tensors()[step.output].channels, height, width];
+        check_count(&step.name, shape)?;
+        shapes[step.output] = shape;
+    }
+    Ok(shapes)
+}
+
+fn shape_error(step: &str, rule: &'static str, shape: [usize; 3]) -> Error {
+    Error::Shape { step: step.to_owned(), rule, shape }
+}
+
+fn check_count(step: &str, shape: [usize; 3]) -> Result<(), Error> {
+    let count = shape.iter().try_fold(1usize, |n, &side| n.checked_mul(side));
+    let fits = count.is_some_and(|n| (1..=MAX_VALUES).contains(&n));
+    if fits { Ok(()) } else { Err(shape_error(step, "between 1 and 2^28 values", shape)) }
+}
+
+fn output_size(op: &StepOp, size: [usize; 2]) -> Option<[usize; 2]> {
+    match *op {
+        StepOp::ConvF32 { geometry, .. } | StepOp::ConvI8 { geometry, .. } => geometry.output_size(size),
+        StepOp::MaxPool { kernel, stride, padding } => ConvGeometry {
+            in_channels: 1,
+            out_channels: 1,
+            kernel: [kernel; 2],
+            stride: [stride; 2],
+            padding: [padding; 2],
+            dilation: [1; 2],
+            groups: 1,
+        }
+        .output_size(size),
+        StepOp::Upsample { scale } => Some([size[0].checked_mul(scale)?, size[1].checked_mul(scale)?]),
+        StepOp::SpaceToDepth if size[0] % 2 == 1 || size[1] % 2 == 1 => None,
+        StepOp::SpaceToDepth => Some(size.map(|side| side / 2)),
+        _ => Some(size),
+    }
+}
+
+/// Length of every buffer: that of its largest tensor, unless all together would be too large.
+pub(crate) fn buffer_lengths(
+    shapes: &[[usize; 3]],
+    slots: &[usize],
+    buffers: &[Buffer],
+) -> Result<Vec<usize>, Error> {
+    let mut lengths = vec![0usize; buffers.len()];
+    for (shape, &slot) in shapes.iter().zip(slots) {
+        lengths[slot] = lengths[slot].max(shape.iter().product());
+    }
+    let bytes = planned_bytes(buffers, &lengths);
+    if bytes > MAX_BUFFER_BYTES {
+        return Err(Error::Memory { bytes, limit: MAX_BUFFER_BYTES });
+    }
+    Ok(lengths)
+}
+
+/// Bytes of buffers of these lengths.
+pub(crate) fn planned_bytes(buffers: &[Buffer], lengths: &[usize]) -> usize {
+    buffers.iter().zip(lengths).map(|(buffer, len)| len * buffer.element_bytes()).sum()
+}
+
+/// Gives every tensor a buffer of its type, using one again once its last reader has run.
+pub(crate) fn plan(program: &Program) -> (Vec<usize>, Vec<Buffer>) {
+    let tensors = program.tensors();
+    let mut last_use = vec![0; tensors.len()];
+    for (index, step) in program.steps().iter().enumerate() {
+        step.inputs.iter().for_each(|&id| last_use[id] = index);
+    }
+    program.outputs().iter().for_each(|&id| last_use[id] = usize::MAX);
+    let mut slots = vec![0; tensors.len()];
+    let mut buffers = vec![Buffer::for_format(tensors[0].format)];
+    let mut free: Vec<usize> = Vec::new();
+    for (index, step) in program.steps().iter().enumerate() {
+        let wanted = Buffer::for_format(tensors[step.output].format);
+        let same = |&slot: &usize| std::mem::discriminant(&buffers[slot]) == std::mem::discriminant(&wanted);
+        slots[step.output] = match free.iter().position(same) {
+            Some(position) => free.swap_remove(position),
+            None => {
+                buffers.push(wanted);
+                buffers.len() - 1
+            }
+        };
+        let mut done: Vec<usize> = step.inputs.iter().copied().filter(|&id| last_use[id] == index).collect();
+        // A step may read a tensor twice; its buffer becomes free once.
+        done.sort_unstable();
+        done.dedup();
+        free.extend(done.into_iter().map(|id| slots[id]));
+    }
+    (slots, buffers)
+}
