@@ -73,6 +73,10 @@ pub struct QuantConfig {
     pub formats: BTreeMap<String, Format>,
     /// Convolutions (with their activation) that stay in f32, by name.
     pub float: BTreeSet<String>,
+    /// Tensors that are kept in f32, by name. A convolution among them is an island of integers: its input is quantised and its result
+    /// dequantised by the quantisers in `formats`.
+    #[serde(default)]
+    pub float_tensors: BTreeSet<String>,
     /// How weights get their scales.
     pub weights: WeightConfig,
     /// Scales per output channel of convolutions, by name, that stand in place of those of `weights`: for weights that have been put on
@@ -113,6 +117,7 @@ impl QuantConfig {
         Ok(Self {
             formats: formats.iter().flat_map(named).collect(),
             float: BTreeSet::new(),
+            float_tensors: BTreeSet::new(),
             weights: WeightConfig::default(),
             weight_scales: BTreeMap::new(),
             scale_form: ScaleForm::default(),

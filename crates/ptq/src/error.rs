@@ -151,6 +151,18 @@ pub enum Error {
         /// Its name.
         tensor: String,
     },
+    /// An operator reads or writes tensors in f32 and in integers.
+    #[error(
+        "{node}: a {kind} can't join integers and f32: {tensor} is not kept as its result is; keep both in f32 or none"
+    )]
+    MixedTensors {
+        /// The node.
+        node: String,
+        /// Its operator.
+        kind: &'static str,
+        /// The first of its inputs that is not kept as its result is.
+        tensor: String,
+    },
     /// Statistics of a tensor are missing.
     #[error("{tensor}: no statistics were collected for it")]
     NoStatistics {

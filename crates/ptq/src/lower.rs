@@ -27,12 +27,13 @@ pub fn lower_float(graph: &Graph, params: &Params, fusion: Fusion) -> Result<Pro
     Lowering::new(graph, params, None, fusion).run()
 }
 
-/// The program of a graph whose BatchNorm is folded, in integers but for the convolutions that `config` leaves in f32.
+/// The program of a graph whose BatchNorm is folded, in integers but for the convolutions and tensors that `config` leaves in f32.
 ///
-/// The image enters as f32 and is quantised by the first step; outputs stay integers.
+/// The image enters as f32 and is quantised by the first step, and outputs stay integers, unless they are kept in f32.
 ///
 /// # Errors
-/// As [`lower_float`]; also if a tensor has no quantiser, a weight is not finite, or scales can't be represented.
+/// As [`lower_float`]; also if a tensor has no quantiser, a weight is not finite, scales can't be represented, or an operator
+/// other than a convolution would join tensors in f32 and in integers.
 pub fn lower_integer(graph: &Graph, params: &Params, config: &QuantConfig) -> Result<Program, Error> {
     Lowering::new(graph, params, Some(config), Fusion::Fused).run()
 }
@@ -131,7 +132,14 @@ impl<'a> Lowering<'a> {
         self.config.map_or_else(Rounding::default, |c| c.rounding)
     }
 
+    /// How a tensor is kept in memory.
     fn format(&self, id: TensorId) -> Result<Format, Error> {
+        let kept_in_f32 = |config: &QuantConfig| config.float_tensors.contains(&self.graph.node(id).name);
+        if self.config.is_some_and(kept_in_f32) { Ok(Format::F32) } else { self.quantizer(id) }
+    }
+
+    /// What a tensor is for integer convolutions that read or write it.
+    fn quantizer(&self, id: TensorId) -> Result<Format, Error> {
         let Some(config) = self.config else { return Ok(Format::F32) };
         let name = &self.graph.node(id).name;
         config.formats.get(name).copied().ok_or_else(|| Error::NoQuantizer { tensor: name.clone() })
@@ -156,7 +164,7 @@ impl<'a> Lowering<'a> {
     }
 
     fn input(&mut self, id: TensorId, channels: usize) -> Result<(), Error> {
-        if self.config.is_some() {
+        if self.format(id)? != Format::F32 {
             let image = self.tensor("image".to_owned(), channels, Format::F32);
             let output = self.produce(id)?;
             self.step("input", StepOp::Quantize, vec![image], output);
@@ -168,9 +176,23 @@ impl<'a> Lowering<'a> {
     /// A step that reads the node's inputs as they are.
     fn simple(&mut self, id: TensorId, op: StepOp) -> Result<(), Error> {
         let node = self.graph.node(id);
+        self.check_alike(id, node)?;
         let inputs = node.inputs.iter().map(|i| self.tensor_of[i.index()]).collect();
         let output = self.produce(id)?;
         self.step(&node.name, op, inputs, output);
+        Ok(())
+    }
+
+    /// Only convolutions can pass from integers to f32 and back.
+    fn check_alike(&self, id: TensorId, node: &Node) -> Result<(), Error> {
+        let is_float = |id: TensorId| Ok::<_, Error>(self.format(id)? == Format::F32);
+        let result = is_float(id)?;
+        for &input in &node.inputs {
+            if is_float(input)? != result {
+                let (kind, tensor) = (node.op.kind(), self.graph.node(input).name.clone());
+                return Err(Error::MixedTensors { node: node.name.clone(), kind, tensor });
+            }
+        }
         Ok(())
     }
 
@@ -226,11 +248,52 @@ impl<'a> Lowering<'a> {
 
     fn conv(&mut self, id: TensorId, node: &Node, conv: &Conv) -> Result<(), Error> {
         let fused = self.fused(id);
-        let integer = self.config.is_some_and(|c| !c.float.contains(&node.name));
-        match (integer, self.config) {
-            (true, Some(config)) => self.conv_i8(id, node, conv, fused, config),
-            (_, config) => self.conv_f32(id, node, conv, fused, config.is_some()),
+        match self.config {
+            Some(config) if !config.float.contains(&node.name) => self.conv_i8(id, node, conv, fused, config),
+            _ => self.conv_f32(id, node, conv, fused),
         }
+    }
+
+    /// The input of a convolution as it wants it, by one more step if that is not how it is kept.
+    fn conv_input(&mut self, node: &Node, wanted: Format) -> Result<usize, Error> {
+        let input = node.inputs[0];
+        let (kept, tensor) = (self.format(input)?, self.tensor_of[input.index()]);
+        if kept == wanted {
+            return Ok(tensor);
+        }
+        let channels = self.graph.node(input).channels;
+        let (op, step, kind) = match wanted {
+            Format::F32 => (StepOp::Dequantize, "dequantize", "float_input"),
+            _ => (StepOp::Quantize, "quantize_input", "integer_input"),
+        };
+        let converted = self.tensor(format!("{}.{kind}", node.name), channels, wanted);
+        self.step(&format!("{}.{step}", node.name), op, vec![tensor], converted);
+        Ok(converted)
+    }
+
+    /// The step of a convolution, which makes `format`, and one more if its result is not kept so.
+    fn conv_steps(
+        &mut self,
+        node: &Node,
+        op: StepOp,
+        input: usize,
+        result: TensorId,
+        format: Format,
+    ) -> Result<(), Error> {
+        if self.format(result)? == format {
+            let output = self.produce(result)?;
+            self.step(&node.name, op, vec![input], output);
+            return Ok(());
+        }
+        let (conversion, step, kind) = match format {
+            Format::F32 => (StepOp::Quantize, "quantize", "float_output"),
+            _ => (StepOp::Dequantize, "dequantize_output", "integer_output"),
+        };
+        let made = self.tensor(format!("{}.{kind}", node.name), node.channels, format);
+        let output = self.produce(result)?;
+        self.step(&node.name, op, vec![input], made);
+        self.step(&format!("{}.{step}", node.name), conversion, vec![made], output);
+        Ok(())
     }
 
     fn param(&self, name: &str) -> Result<&'a [f32], Error> {
@@ -254,27 +317,17 @@ impl<'a> Lowering<'a> {
         node: &Node,
         conv: &Conv,
         fused: Option<Fused>,
-        island: bool,
     ) -> Result<(), Error> {
         let (weight, bias) = (format!("{}.weight", node.name), format!("{}.bias", node.name));
         self.constants.insert(weight.clone(), Constant::F32(self.param(&weight)?.to_vec()));
         self.constants.insert(bias.clone(), Constant::F32(self.bias(node, conv)?));
-        let op =
-            StepOp::ConvF32 { geometry: geometry(conv), weight, bias, activation: fused.map(|f| f.function) };
-        let input = self.tensor_of[node.inputs[0].index()];
-        let output = self.produce(fused.map_or(id, |f| f.result))?;
-        if !island {
-            self.step(&node.name, op, vec![input], output);
-            return Ok(());
-        }
-        let real_in = self.tensor(format!("{}.float_input", node.name), conv.in_channels, Format::F32);
-        let real_out = self.tensor(format!("{}.float_output", node.name), conv.out_channels, Format::F32);
-        self.step(&format!("{}.dequantize", node.name), StepOp::Dequantize, vec![input], real_in);
-        self.step(&node.name, op, vec![real_in], real_out);
-        self.step(&format!("{}.quantize", node.name), StepOp::Quantize, vec![real_out], output);
-        Ok(())
+        let activation = fused.map(|f| f.function);
+        let op = StepOp::ConvF32 { geometry: geometry(conv), weight, bias, activation };
+        let input = self.conv_input(node, Format::F32)?;
+        self.conv_steps(node, op, input, fused.map_or(id, |f| f.result), Format::F32)
     }
 
+    /// An integer convolution; among tensors in f32 it is an island between a quantisation and a dequantisation.
     fn conv_i8(
         &mut self,
         id: TensorId,
@@ -285,8 +338,8 @@ impl<'a> Lowering<'a> {
     ) -> Result<(), Error> {
         let (weight, bias) = (format!("{}.weight", node.name), format!("{}.bias", node.name));
         let multipliers = format!("{}.multipliers", node.name);
-        let sums_to = self.format(id)?;
-        let scale_in = self.format(node.inputs[0])?.params().map_or(1.0, |p| f64::from(p.scale));
+        let (sums_to, reads) = (self.quantizer(id)?, self.quantizer(node.inputs[0])?);
+        let scale_in = reads.params().map_or(1.0, |p| f64::from(p.scale));
         let scale_out = sums_to.params().map_or(1.0, |p| f64::from(p.scale));
         let real_bias = self.bias(node, conv)?;
         let real_weight = self.param(&weight)?;
@@ -305,9 +358,9 @@ impl<'a> Lowering<'a> {
         let activation = fused.map(|f| (f.function, sums_to));
         let rounding = config.rounding;
         let op = StepOp::ConvI8 { geometry: geometry(conv), weight, bias, multipliers, rounding, activation };
-        let input = self.tensor_of[node.inputs[0].index()];
-        let output = self.produce(fused.map_or(id, |f| f.result))?;
-        self.step(&node.name, op, vec![input], output);
-        Ok(())
+        let input = self.conv_input(node, reads)?;
+        let result = fused.map_or(id, |f| f.result);
+        let makes = self.quantizer(result)?;
+        self.conv_steps(node, op, input, result, makes)
     }
 }
