@@ -1,8 +1,30 @@
 //! How weights are quantised.
 
 use crate::error::{Error, Result};
-use ptq::{Method, WeightConfig};
+use crate::images::{decode, prepare};
+use crate::network::Model;
+use crate::progress::bar;
+use crate::workers;
+use ptq::{
+    AdaRound, CoordinateDescent, Method, QuantConfig, Reconstruct, Reconstructed, ReconstructedLayer,
+    WeightConfig, WeightRounding,
+};
 use quant_core::Granularity;
+use std::path::PathBuf;
+use yolo_model::ImageSize;
+
+/// Positions of every image that a layer is looked at.
+const POSITIONS: usize = 64;
+
+/// AdaRound with all samples in every step needs fewer steps than with samples drawn by chance, and larger ones.
+const LEARNING: AdaRound = AdaRound {
+    iterations: 1000,
+    learning_rate: 1e-2,
+    penalty: 0.01,
+    warm_start: 0.2,
+    first_beta: 20.0,
+    last_beta: 2.0,
+};
 
 /// Options about weights.
 #[derive(Debug, Clone, clap::Args)]
@@ -16,6 +38,23 @@ pub struct WeightArguments {
     /// Width of weights
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u8).range(2..=8))]
     pub weight_bits: u8,
+    /// How weights are rounded; all but nearest run the network on the calibration images once more per candidate
+    #[arg(long, value_enum, default_value = "nearest")]
+    pub rounding: RoundingArgument,
+    /// Set the means of the layers' outputs right by their biases, measured on the calibration images
+    #[arg(long)]
+    pub bias_correction: bool,
+}
+
+/// How weights are put on their grid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum RoundingArgument {
+    /// Each by itself.
+    Nearest,
+    /// Up or down, learned by AdaRound.
+    Adaround,
+    /// By coordinate descent on the layers' output errors.
+    Descent,
 }
 
 /// Which weights share a scale.
@@ -28,6 +67,18 @@ pub enum GranularityArgument {
 }
 
 impl WeightArguments {
+    /// What is done to layers beyond rounding to nearest, if anything.
+    #[must_use]
+    pub fn reconstruction(&self) -> Option<Reconstruct> {
+        let rounding = match self.rounding {
+            RoundingArgument::Nearest if !self.bias_correction => return None,
+            RoundingArgument::Nearest => WeightRounding::Nearest,
+            RoundingArgument::Adaround => WeightRounding::AdaRound(LEARNING),
+            RoundingArgument::Descent => WeightRounding::CoordinateDescent(CoordinateDescent::default()),
+        };
+        Some(Reconstruct { rounding, bias_correction: self.bias_correction, positions: POSITIONS })
+    }
+
     /// The configuration.
     ///
     /// # Errors
@@ -44,4 +95,34 @@ impl WeightArguments {
         };
         Ok(WeightConfig { method, granularity, bits: self.weight_bits })
     }
+}
+
+/// Makes the layers of the integer network of `config` do what the float network does on `images`.
+///
+/// # Errors
+/// An image that can't be read (unless `skip_bad`), or none that can.
+pub fn reconstruct(
+    how: &Reconstruct,
+    model: &Model,
+    config: &QuantConfig,
+    images: &[PathBuf],
+    size: ImageSize,
+    skip_bad: bool,
+) -> Result<Reconstructed> {
+    let Model { graph, params, .. } = model;
+    let looking = bar(images.len(), "looking at images");
+    let prepared = images.iter().filter_map(|path| {
+        looking.inc(1);
+        let picture = workers::skip_bad(decode(path), skip_bad).transpose()?;
+        Some(picture.and_then(|picture| Ok(prepare(&picture, size)?.0)))
+    });
+    let layers = bar(1, "reconstructing layers");
+    let progress = |_: &ReconstructedLayer, total: usize| {
+        looking.finish_and_clear();
+        layers.set_length(total as u64);
+        layers.inc(1);
+    };
+    let done = how.run::<Error>(graph, params, config, [size.height, size.width], prepared, progress)?;
+    layers.finish_and_clear();
+    Ok(done)
 }

@@ -66,11 +66,19 @@ impl Recording {
         self.tensors.iter().map(|tensor| tensor.values().bytes()).sum()
     }
 
-    fn set(&mut self, tensor: usize, values: Values<'_>) {
+    /// Keeps the values of a tensor, in place of what was kept of it.
+    pub fn set(&mut self, tensor: usize, values: Values<'_>) {
         if self.tensors.len() <= tensor {
             self.tensors.resize(tensor + 1, Owned::I8(Vec::new()));
         }
         self.tensors[tensor].set(values);
+    }
+
+    /// Gives the memory of a tensor back; a run that needs it is refused.
+    pub fn forget(&mut self, tensor: usize) {
+        if let Some(kept) = self.tensors.get_mut(tensor) {
+            *kept = Owned::I8(Vec::new());
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::{Constant, Error, Executor, Format, Program, Recording, Step, Values};
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// The steps that have to run where the tensors of a recorded run are known.
 ///
@@ -18,10 +19,17 @@ impl Remainder {
     /// All steps from `first` on; every earlier tensor is known from a recording of the same program. None beyond the last step.
     #[must_use]
     pub fn suffix(program: &Program, first: usize) -> Self {
+        Self::part(program, first..program.steps().len())
+    }
+
+    /// The steps of a range; every tensor made before is known from a recording of the same program. Outputs made later are not there
+    /// after such a run.
+    #[must_use]
+    pub fn part(program: &Program, steps: Range<usize>) -> Self {
         let mut known: Vec<Option<usize>> = (0..program.tensors().len()).map(Some).collect();
-        let steps: Vec<usize> = (first..program.steps().len()).collect();
-        steps.iter().for_each(|&step| known[program.steps()[step].output] = None);
-        Self { steps, known }
+        let later = program.steps().iter().skip(steps.start);
+        later.for_each(|step| known[step.output] = None);
+        Self { steps: (steps.start..steps.end.min(program.steps().len())).collect(), known }
     }
 
     /// The steps of `program` whose results differ from those of `recorded` on the same image, whatever the image.

@@ -20,7 +20,7 @@ use examples::output::{
 use examples::resources::{cpu_seconds, peak_rss_bytes};
 use examples::run::{Evaluated, Options, Outcome, evaluate};
 use examples::summary::{Clock, IMAGES_FILE, Inputs, Manifest, Run, SummaryFile};
-use examples::weights::WeightArguments;
+use examples::weights::{WeightArguments, reconstruct};
 use ptq::{Fusion, Method, Placement, PlacementOptions, QuantConfig, Width, lower_float, lower_integer};
 use quant_core::Scheme;
 use std::path::PathBuf;
@@ -312,7 +312,23 @@ fn candidate(
         |name: &&str| arguments.float_layers.iter().any(|prefix| name.starts_with(prefix.as_str()));
     config.float =
         graph.nodes().iter().map(|n| n.name.as_str()).filter(stays_float).map(str::to_owned).collect();
-    let mut network = job.model.network(lower_integer(graph, params, &config)?, job.inputs.size)?;
+    let program = match arguments.weight.reconstruction() {
+        None => lower_integer(graph, params, &config)?,
+        Some(how) => {
+            let (images, size) = (&job.calibration_images, job.inputs.size);
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(job.threads).build()?;
+            let skip_bad = arguments.evaluation.skip_bad;
+            let done = pool.install(|| reconstruct(&how, &job.model, &config, images, size, skip_bad))?;
+            if std::env::var_os("DBG").is_some() {
+                for l in &done.layers {
+                    eprintln!("{l:?}");
+                }
+            }
+            config.weight_scales = done.weight_scales;
+            lower_integer(graph, &done.params, &config)?
+        }
+    };
+    let mut network = job.model.network(program, job.inputs.size)?;
     network.program.metadata.insert("method".to_owned(), serde_json::to_string(&method)?);
     let width = placement.options().preactivation;
     let suffix = if width == Width::Bits8 { "-pre8" } else { "" };
