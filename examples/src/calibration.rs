@@ -1,22 +1,44 @@
-//! Statistics of a float network over a folder of images.
+//! Statistics of a float network over images.
 
 use crate::error::{Error, Result};
 use crate::images::{decode, prepare};
 use crate::network::Model;
+use crate::output::{sha256_file, sha256_list};
 use crate::workers;
-use ptq::{Collection, Fusion, Placement, lower_float};
+use ptq::{CalibrationFile, CalibrationImage, Collection, Fusion, Placement, lower_float};
 use quant_core::Executor;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use yolo_model::ImageSize;
 
 /// How calibration went.
 pub struct Calibration {
     /// Statistics of every tensor that a placement needs.
     pub collection: Collection,
-    /// Images used.
-    pub used: usize,
+    /// Images used, with their hashes.
+    pub images: Vec<CalibrationImage>,
     /// Images that could not be read.
-    pub skipped: usize,
+    pub skipped: u64,
+}
+
+impl Calibration {
+    /// SHA-256 over names and contents of the images used, as of [`crate::output::sha256_files`].
+    #[must_use]
+    pub fn images_sha256(&self) -> String {
+        images_sha256(&self.images)
+    }
+}
+
+impl From<&CalibrationFile> for Calibration {
+    fn from(file: &CalibrationFile) -> Self {
+        let (collection, images) = (file.collection().clone(), file.images().to_vec());
+        Self { collection, images, skipped: file.images_skipped() }
+    }
+}
+
+/// SHA-256 over names and contents of images, as of [`crate::output::sha256_files`].
+#[must_use]
+pub fn images_sha256(images: &[CalibrationImage]) -> String {
+    sha256_list(images.iter().map(|image| (image.name.as_bytes(), image.sha256.as_str())))
 }
 
 /// Runs the float network on `images` and collects statistics; memory does not depend on the number of images.
@@ -39,17 +61,28 @@ pub fn calibrate(
     let (used, states) =
         workers::for_each(threads, images.len(), "calibrating", state, |(executor, collection), index| {
             let Some(picture) = workers::skip_bad(decode(&images[index]), skip_bad)? else {
-                return Ok(false);
+                return Ok(None);
             };
             let (input, _) = prepare(&picture, size)?;
             collection.observe(&program, executor, &input)?;
-            Ok(true)
+            collection.check_values().map_err(Error::activations(&images[index]))?;
+            listed(&images[index]).map(Some)
         })?;
-    let used = used.into_iter().filter(|used| *used).count();
-    if used == 0 {
+    let used: Vec<CalibrationImage> = used.into_iter().flatten().collect();
+    if used.is_empty() {
         return Err(Error::AllBad { count: images.len() });
     }
     let mut collection = Collection::default();
     states.into_iter().for_each(|(_, part)| collection.merge(part));
-    Ok(Calibration { collection, used, skipped: images.len() - used })
+    let skipped = (images.len() - used.len()) as u64;
+    Ok(Calibration { collection, images: used, skipped })
+}
+
+/// An image's name and hash.
+///
+/// # Errors
+/// Names the file that can't be read.
+pub fn listed(path: &Path) -> Result<CalibrationImage> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(CalibrationImage { name, sha256: sha256_file(path)? })
 }

@@ -190,6 +190,33 @@ pub enum Error {
         /// What is wrong.
         source: serde_json::Error,
     },
+    /// A calibration file that can't be used.
+    #[error("{}: {source}", path.display())]
+    CalibrationFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: ptq::CalibrationFileError,
+    },
+    /// A file that is longer than any of its kind.
+    #[error("{}: is longer than {most} bytes, so it is not a calibration file", path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// What is read at most.
+        most: u64,
+    },
+    /// An image on which the float network gave values that no method can use.
+    #[error("{}: on this image the network gives unusable values: {source}", path.display())]
+    Activations {
+        /// The image.
+        path: PathBuf,
+        /// The tensor, and what is wrong with it.
+        source: ptq::Error,
+    },
+    /// Statistics that can't be put together.
+    #[error(transparent)]
+    Calibration(#[from] ptq::CalibrationFileError),
     /// Evaluation.
     #[error(transparent)]
     Evaluate(#[from] coco_eval::Error),
@@ -228,6 +255,18 @@ impl Error {
             | nn_graph::Error::Checkpoint(CheckpointError::Write { source, .. }) => Self::Io { path, source },
             source => Self::Model { path, source },
         }
+    }
+
+    /// An error about a calibration file.
+    pub fn calibration_file(path: impl Into<PathBuf>) -> impl FnOnce(ptq::CalibrationFileError) -> Self {
+        let path = path.into();
+        move |source| Self::CalibrationFile { path, source }
+    }
+
+    /// An error about what a network gives on an image.
+    pub fn activations(path: impl Into<PathBuf>) -> impl FnOnce(ptq::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Activations { path, source }
     }
 
     /// An error about annotations or results; says `path` once.

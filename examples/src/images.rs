@@ -23,6 +23,16 @@ pub fn list_images(folder: &Path) -> Result<Vec<PathBuf>> {
     if paths.is_empty() { Err(Error::NoImage { folder: folder.to_owned() }) } else { Ok(paths) }
 }
 
+/// The first images of a folder by name, at most `most` of them, or all.
+///
+/// # Errors
+/// As [`list_images`].
+pub fn first_images(folder: &Path, most: Option<u32>) -> Result<Vec<PathBuf>> {
+    let mut images = list_images(folder)?;
+    images.truncate(most.map_or(usize::MAX, |most| most as usize));
+    Ok(images)
+}
+
 /// A decoded image, RGB, rows first.
 pub struct Picture {
     /// `height * width * 3` values.

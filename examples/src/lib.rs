@@ -1,13 +1,16 @@
 //! Shared parts of the example programs: arguments, loading, images, evaluation on threads, reports.
 //!
-//! Each program in `src/bin` is one step of the work: `quantize`, `val`, `detect`, `inspect`; `evaluate` and `compare`, which take
-//! any detector's results; and `make-fixtures`, which made the files in `fixtures/demo`.
+//! Each program in `src/bin` is one step of the work: `calibrate`, `quantize`, `val`, `detect`, `inspect`; `evaluate` and `compare`,
+//! which take any detector's results; and `make-fixtures`, which made the files in `fixtures/demo`.
 
 #![forbid(unsafe_code)]
 
 pub mod annotations;
 pub mod arguments;
 pub mod calibration;
+pub mod calibration_file;
+pub mod calibration_source;
+pub mod calibration_table;
 pub mod comparison;
 pub mod comparison_text;
 pub mod csv;
@@ -17,6 +20,7 @@ pub mod demo;
 pub mod error;
 pub mod figures;
 pub mod images;
+pub mod model_inputs;
 pub mod network;
 pub mod npy;
 pub mod output;

@@ -133,11 +133,20 @@ pub fn sha256_file(path: &Path) -> Result<String> {
 /// # Errors
 /// Names the file that can't be read.
 pub fn sha256_files<'a>(paths: impl Iterator<Item = &'a Path>) -> Result<String> {
+    let name = |path: &'a Path| path.file_name().unwrap_or_default().as_encoded_bytes();
+    let files = paths.map(|path| Ok((name(path), sha256_file(path)?)));
+    let files = files.collect::<Result<Vec<_>>>()?;
+    Ok(sha256_list(files.iter().map(|(name, sha256)| (*name, sha256.as_str()))))
+}
+
+/// As [`sha256_files`], of names and hashes that are known.
+#[must_use]
+pub fn sha256_list<'a>(files: impl Iterator<Item = (&'a [u8], &'a str)>) -> String {
     let mut hash = Sha256::new();
-    for path in paths {
-        hash.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+    for (name, sha256) in files {
+        hash.update(name);
         hash.update([0]);
-        hash.update(sha256_file(path)?);
+        hash.update(sha256);
     }
-    Ok(hexadecimal(hash))
+    hexadecimal(hash)
 }

@@ -1,4 +1,4 @@
-//! One evaluation in several parts: which images belong to a part, and outcomes on disk.
+//! Work in several parts: which images belong to a part, and outcomes of an evaluation on disk.
 
 use crate::error::{Error, Result};
 use coco_eval::{EvalParams, GroundTruth, Outcomes};
@@ -34,7 +34,13 @@ impl Shard {
         let mut ids = params.image_ids.clone().unwrap_or_else(all);
         ids.sort_unstable();
         ids.dedup();
-        ids.into_iter().skip(self.number - 1).step_by(self.parts).collect()
+        self.select(ids)
+    }
+
+    /// What of `all` belongs to this part: the I-th and every N-th after it.
+    #[must_use]
+    pub fn select<T>(self, all: Vec<T>) -> Vec<T> {
+        all.into_iter().skip(self.number - 1).step_by(self.parts).collect()
     }
 }
 

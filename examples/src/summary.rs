@@ -25,7 +25,7 @@ pub struct Inputs {
     pub images: PathBuf,
     /// Their annotations.
     pub annotations: PathBuf,
-    /// Folder of the images to calibrate on.
+    /// Folder of the images to calibrate on, or the calibration file.
     pub calibration: PathBuf,
     /// Size of the network's input.
     pub size: ImageSize,
@@ -108,7 +108,7 @@ pub struct SummaryFile {
     /// Images calibrated on.
     pub calibration_images: usize,
     /// Calibration images that could not be read.
-    pub calibration_skipped: usize,
+    pub calibration_skipped: u64,
     /// How often each placement rule was applied, for the first width.
     pub rules: Vec<String>,
     /// Files and sizes.
@@ -132,8 +132,10 @@ pub struct Manifest {
     pub annotations_sha256: String,
     /// Hash of names and contents of the images evaluated.
     pub images_sha256: String,
-    /// Hash of names and contents of the calibration images.
+    /// Hash of names and contents of the calibration images used.
     pub calibration_sha256: String,
+    /// Hash of the calibration file, where statistics come from one.
+    pub calibration_file_sha256: Option<String>,
     /// How images become the network's input.
     pub preprocessing: &'static str,
     /// Methods with their parameters.

@@ -13,6 +13,12 @@ pub struct Collection {
     tensors: BTreeMap<String, Statistics>,
 }
 
+impl FromIterator<(String, Statistics)> for Collection {
+    fn from_iter<I: IntoIterator<Item = (String, Statistics)>>(tensors: I) -> Self {
+        Self { tensors: tensors.into_iter().collect() }
+    }
+}
+
 impl Collection {
     /// An empty collection for all tensors that `placement` needs.
     #[must_use]
@@ -47,6 +53,28 @@ impl Collection {
         for (name, statistics) in other.tensors {
             self.tensors.entry(name).or_default().merge(statistics);
         }
+    }
+
+    /// Every tensor's name and statistics, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Statistics)> {
+        self.tensors.iter().map(|(name, statistics)| (name.as_str(), statistics))
+    }
+
+    /// The first tensor of `other` that this collection does not have.
+    pub(crate) fn lacking<'a>(&self, other: &'a Self) -> Option<&'a str> {
+        other.iter().map(|(name, _)| name).find(|name| self.get(name).is_none())
+    }
+
+    /// Checks that all tensors have seen values, and only finite ones, as every method needs them.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`] or [`Error::NoValues`] with the name of the first tensor that fails.
+    pub fn check_values(&self) -> Result<(), Error> {
+        self.iter().try_for_each(|(name, statistics)| match statistics.non_finite() {
+            0 if statistics.count() == 0 => Err(Error::NoValues.of(name)),
+            0 => Ok(()),
+            count => Err(Error::NonFinite { count }.of(name)),
+        })
     }
 
     /// Statistics of one tensor.

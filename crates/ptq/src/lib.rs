@@ -3,6 +3,7 @@
 
 mod adaround;
 mod calibrate;
+mod calibration_file;
 pub mod compat;
 mod counting;
 mod entropy;
@@ -23,12 +24,13 @@ pub use adaround::{
     rectified_sigmoid, rectified_sigmoid_inverse, rounding_penalty, rounding_penalty_slope,
 };
 pub use calibrate::{Collection, QuantConfig};
+pub use calibration_file::{CalibrationFile, CalibrationFileError, CalibrationImage, CalibrationManifest};
 pub use error::Error;
 pub use lower::{Fusion, lower_float, lower_integer};
 pub use lsq::{LsqGradients, LsqInside, LsqQuantizer};
 pub use method::{Method, Range};
-pub use placement::{ConcatPolicy, Group, Placement, PlacementOptions, Rule, Width};
+pub use placement::{ConcatPolicy, Group, Placement, PlacementOptions, Rule, Ties, Width};
 pub use reconstruct::{Reconstruct, Reconstructed, ReconstructedLayer, WeightRounding};
-pub use statistics::{BINS, Histogram, Statistics};
+pub use statistics::{BINS, Histogram, Statistics, StatisticsFault};
 pub use tables::{NcnnTable, OrtMaxima, OrtRanges, TableError, TensorRtCache};
 pub use weights::WeightConfig;

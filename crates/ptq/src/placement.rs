@@ -47,6 +47,22 @@ impl Default for PlacementOptions {
     }
 }
 
+/// The options that decide which tensors are observed and pooled: widths do not, so one calibration serves all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ties {
+    /// As in [`PlacementOptions`].
+    pub concat: ConcatPolicy,
+    /// As in [`PlacementOptions`].
+    pub tie_add: bool,
+}
+
+impl From<PlacementOptions> for Ties {
+    fn from(options: PlacementOptions) -> Self {
+        Self { concat: options.concat, tie_add: options.tie_add }
+    }
+}
+
 /// Why a tensor is quantised as it is. The names are those of reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

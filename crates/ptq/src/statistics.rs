@@ -3,8 +3,12 @@
 //! Everything is an integer count or an exact minimum or maximum, and the histogram's bins nest under doubling of its range. So
 //! any order of images, any split over threads or processes, and any order of merging give the same statistics, bit for bit.
 
+mod stored;
+
 use crate::counting::{BLOCK, CODES, COPIES, Survey, count, survey};
 use serde::{Deserialize, Serialize};
+pub use stored::StatisticsFault;
+pub(crate) use stored::{MAX_COUNT, StoredStatistics};
 
 /// Bins on each side of zero; the range is a power of two, so at least half of them lie below the largest magnitude.
 pub const BINS: usize = 4096;
@@ -14,7 +18,11 @@ const MIN_EXPONENT: i32 = -100;
 /// Counts of values by magnitude, per sign, over `[0, 2^exponent)` in [`BINS`] equal bins.
 ///
 /// Bin `k` of a side holds the values with `floor(|x| / width) = k`, `width = 2^exponent / BINS`; that division is exact.
+///
+/// In a file, runs of empty bins are left out: `{"exponent": e, "positive": [[first bin, [counts]]], "negative": [...]}`; what
+/// is read is checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "stored::StoredHistogram", try_from = "stored::StoredHistogram")]
 pub struct Histogram {
     exponent: i32,
     /// Values `>= 0`.
@@ -91,8 +99,9 @@ fn exponent_above(magnitude: f32) -> i32 {
     (biased - 126).max(MIN_EXPONENT)
 }
 
-/// Statistics of one tensor over all images seen.
+/// Statistics of one tensor over all images seen. Reading refuses numbers that no values have ([`StatisticsFault`]).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+#[serde(into = "StoredStatistics", try_from = "StoredStatistics")]
 pub struct Statistics {
     count: u64,
     zeros: u64,
@@ -169,7 +178,7 @@ impl Statistics {
         self.zeros
     }
 
-    /// NaN and infinite values.
+    /// NaN and infinite values; a tensor that has any is refused by every method.
     #[must_use]
     pub fn non_finite(&self) -> u64 {
         self.nan + self.infinite

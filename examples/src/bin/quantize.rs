@@ -5,15 +5,16 @@
 use clap::Parser;
 use coco_eval::{Comparison, Summary};
 use examples::arguments::{
-    ConcatArgument, EvaluationArguments, PreactivationArgument, SchemeArgument, asset, given_or_asset,
-    parse_image_size,
+    ConcatArgument, EvaluationArguments, PreactivationArgument, SchemeArgument, parse_image_size,
 };
-use examples::calibration::{Calibration, calibrate};
+use examples::calibration::Calibration;
+use examples::calibration_file::{PREPROCESSING, SavedCalibration};
+use examples::calibration_source::CalibrationSource;
 use examples::dataset::Dataset;
 use examples::demo;
 use examples::error::{Error, Result, exit};
-use examples::images::list_images;
-use examples::network::{Model, Network, find_weights};
+use examples::model_inputs::ModelInputs;
+use examples::network::{Model, Network};
 use examples::output::{
     check_writable, create_folder, note, print, sha256, sha256_file, sha256_files, write_atomic,
 };
@@ -44,13 +45,16 @@ struct Arguments {
     /// Folder of the images to calibrate on [default: $YOLO_ASSETS/coco/train128]
     #[arg(long)]
     calibration: Option<PathBuf>,
+    /// Take the statistics from this file, which `calibrate` wrote, instead of running the float network on images
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["calibration", "num_calib"])]
+    calibration_file: Option<PathBuf>,
     /// Methods: all, or some of max,minmax,percentile,entropy,mse
     #[arg(long, default_value = "all", value_delimiter = ',')]
     methods: Vec<String>,
     /// Calibrate on at most this many images, the first by name
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     num_calib: Option<u32>,
-    /// Size of the network's input: SIDE or HEIGHTxWIDTH [default: 640; the demonstration's own]
+    /// Size of the network's input: SIDE or HEIGHTxWIDTH [default: the calibration file's, else 640; the demonstration's own]
     #[arg(long, value_parser = parse_image_size)]
     imgsz: Option<ImageSize>,
     /// Scheme of 8-bit activations, for percentile, entropy and mse (max is symmetric, minmax affine)
@@ -102,7 +106,7 @@ struct Job {
     model: Model,
     dataset: Dataset,
     category_ids: Vec<i64>,
-    calibration_images: Vec<PathBuf>,
+    source: CalibrationSource,
     placements: Vec<Placement>,
     threads: usize,
 }
@@ -112,16 +116,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     let job = load(arguments)?;
     announce(&job);
     clock.phase("load");
-    let size = job.inputs.size;
-    let references: Vec<&Placement> = job.placements.iter().collect();
-    let calibration = calibrate(
-        &job.model,
-        &references,
-        &job.calibration_images,
-        size,
-        job.threads,
-        arguments.evaluation.skip_bad,
-    )?;
+    let (size, skip_bad) = (job.inputs.size, arguments.evaluation.skip_bad);
+    let calibration = job.source.statistics(&job.model, &job.placements, size, job.threads, skip_bad)?;
     clock.phase("calibrate");
     let candidates = candidates(&job, arguments, &calibration)?;
     clock.phase("quantise");
@@ -129,7 +125,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let options = Options { samples: arguments.samples, ..arguments.evaluation.options() };
     let evaluated = evaluate(&networks, &job.dataset, &job.category_ids, &options)?;
     clock.phase("evaluate");
-    let manifest = manifest(&job, arguments)?;
+    let manifest = manifest(&job, arguments, &calibration)?;
     let runs = write_networks(arguments, &candidates, &evaluated)?;
     clock.phase("write");
     let summary = summary(job, runs, clock, &calibration, evaluated.skipped, manifest);
@@ -141,17 +137,20 @@ fn run(arguments: &Arguments) -> Result<()> {
 fn load(arguments: &Arguments) -> Result<Job> {
     let methods = parse_methods(&arguments.methods)?;
     check_writable(&arguments.out)?;
-    let inputs = inputs(arguments)?;
+    let file = arguments.calibration_file.as_deref().map(SavedCalibration::read).transpose()?;
+    let inputs = inputs(arguments, file.as_ref())?;
     let model = Model::load(&inputs.weights, inputs.model.as_deref())?;
     model.graph.infer_shapes(inputs.size.height, inputs.size.width).map_err(Error::model(&inputs.weights))?;
     check_float_layers(&model, arguments)?;
     let dataset = Dataset::open(&inputs.images, &inputs.annotations, arguments.evaluation.skip_bad)?;
     let category_ids = dataset.category_ids(&model.class_names, &inputs.annotations)?;
-    let mut calibration_images = list_images(&inputs.calibration)?;
-    calibration_images.truncate(arguments.num_calib.map_or(usize::MAX, |n| n as usize));
     let placements = placements(&model, arguments);
+    let source = match file {
+        Some(file) => CalibrationSource::file(file, &inputs.weights, &model, inputs.size, &placements[0])?,
+        None => CalibrationSource::images(&inputs.calibration, arguments.num_calib)?,
+    };
     let threads = arguments.evaluation.options().threads;
-    Ok(Job { inputs, methods, model, dataset, category_ids, calibration_images, placements, threads })
+    Ok(Job { inputs, methods, model, dataset, category_ids, source, placements, threads })
 }
 
 fn summary(
@@ -173,7 +172,7 @@ fn summary(
         images: job.dataset.images.len() - skipped,
         images_skipped: skipped,
         images_not_annotated: job.dataset.not_annotated,
-        calibration_images: calibration.used,
+        calibration_images: calibration.images.len(),
         calibration_skipped: calibration.skipped,
         rules: job.placements[0].rule_counts().into_iter().map(rule).collect(),
         inputs: job.inputs,
@@ -218,34 +217,23 @@ fn parse_methods(names: &[String]) -> Result<Vec<Method>> {
     Ok(methods)
 }
 
-fn inputs(arguments: &Arguments) -> Result<Inputs> {
-    let weights = arguments.weights.as_deref().map(find_weights).or_else(|| asset("weights/yolov5n.pt"));
-    let Some(weights) = weights else {
-        let folder = demo::folder();
-        return Ok(Inputs {
-            weights: folder.join("model.safetensors"),
-            model: arguments.model.clone().or_else(|| Some(folder.join("model.yaml").display().to_string())),
-            images: arguments.evaluation.images.clone().unwrap_or_else(|| folder.join("images")),
-            annotations: arguments
-                .evaluation
-                .annotations
-                .clone()
-                .unwrap_or_else(|| folder.join("annotations.json")),
-            calibration: arguments.calibration.clone().unwrap_or_else(|| folder.join("calibration")),
-            size: arguments.imgsz.unwrap_or(demo::SIZE),
-            demonstration: true,
-        });
+fn inputs(arguments: &Arguments, file: Option<&SavedCalibration>) -> Result<Inputs> {
+    let size = arguments.imgsz.or_else(|| file.map(SavedCalibration::size));
+    let found = ModelInputs::find(arguments.weights.as_deref(), arguments.model.as_deref(), size);
+    let (images, annotations) = if found.demonstration {
+        let EvaluationArguments { images, annotations, .. } = &arguments.evaluation;
+        let or_demo =
+            |given: &Option<PathBuf>, name| given.clone().unwrap_or_else(|| demo::folder().join(name));
+        (or_demo(images, "images"), or_demo(annotations, "annotations.json"))
+    } else {
+        arguments.evaluation.paths()?
     };
-    let (images, annotations) = arguments.evaluation.paths()?;
-    Ok(Inputs {
-        weights,
-        model: arguments.model.clone(),
-        images,
-        annotations,
-        calibration: given_or_asset(arguments.calibration.clone(), "--calibration", "coco/train128")?,
-        size: arguments.imgsz.unwrap_or(ImageSize::new(640, 640)),
-        demonstration: false,
-    })
+    let calibration = match file {
+        Some(file) => file.path.clone(),
+        None => found.calibration_folder(arguments.calibration.clone())?,
+    };
+    let ModelInputs { weights, model, size, demonstration } = found;
+    Ok(Inputs { weights, model, images, annotations, calibration, size, demonstration })
 }
 
 fn announce(job: &Job) {
@@ -257,7 +245,7 @@ fn announce(job: &Job) {
         "{}: {} images to evaluate, {} to calibrate, {}x{}",
         inputs.weights.display(),
         dataset.images.len(),
-        job.calibration_images.len(),
+        job.source.count(),
         inputs.size.height,
         inputs.size.width
     ));
@@ -404,7 +392,7 @@ fn compare(candidate: &Candidate, outcome: &Outcome, float: &Outcome) -> Result<
     }
 }
 
-fn manifest(job: &Job, arguments: &Arguments) -> Result<Manifest> {
+fn manifest(job: &Job, arguments: &Arguments, calibration: &Calibration) -> Result<Manifest> {
     Ok(Manifest {
         tool: "quantize",
         version: env!("CARGO_PKG_VERSION"),
@@ -412,8 +400,9 @@ fn manifest(job: &Job, arguments: &Arguments) -> Result<Manifest> {
         weights_sha256: sha256_file(&job.inputs.weights)?,
         annotations_sha256: sha256_file(&job.inputs.annotations)?,
         images_sha256: sha256_files(job.dataset.images.iter().map(|image| image.path.as_path()))?,
-        calibration_sha256: sha256_files(job.calibration_images.iter().map(PathBuf::as_path))?,
-        preprocessing: "letterbox, grey 114; RGB; divided by 255",
+        calibration_sha256: calibration.images_sha256(),
+        calibration_file_sha256: job.source.file_sha256(),
+        preprocessing: PREPROCESSING,
         methods: job.methods.clone(),
         conf: arguments.evaluation.conf,
         iou: arguments.evaluation.iou,

@@ -6,6 +6,7 @@
 mod bad_checkpoints;
 mod bad_data;
 mod bad_results;
+mod calibrate;
 mod compare;
 mod evaluate;
 mod programs;
