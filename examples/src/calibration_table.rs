@@ -21,6 +21,9 @@ struct TensorRow<'a> {
     non_finite: u64,
     min: Option<f32>,
     max: Option<f32>,
+    mean: Option<f64>,
+    /// Standard deviation.
+    deviation: Option<f64>,
     /// Ranges of symmetric int8 quantisers.
     symmetric: Ranges,
     /// Ranges of affine int8 quantisers.
@@ -68,12 +71,14 @@ impl<'a> CalibrationTable<'a> {
             ),
             "int8 ranges: symmetric as +-bound, affine as low..high; that of minmax is min..max".to_owned(),
             format!(
-                "{:<widest$} {:>10} {:>6} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>18} {:>18} {:>18}",
+                "{:<widest$} {:>10} {:>6} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>18} {:>18} {:>18}",
                 "tensor",
                 "count",
                 "zero %",
                 "min",
                 "max",
+                "mean",
+                "deviation",
                 "+-max",
                 "+-percent",
                 "+-entropy",
@@ -101,6 +106,8 @@ fn row<'a>(name: &'a str, statistics: &Statistics) -> TensorRow<'a> {
         non_finite: statistics.non_finite(),
         min: statistics.bounds().map(|bounds| bounds.0),
         max: statistics.bounds().map(|bounds| bounds.1),
+        mean: statistics.mean(),
+        deviation: statistics.variance().map(f64::sqrt),
         symmetric: ranges(Scheme::Symmetric),
         affine: ranges(Scheme::Affine),
     }
@@ -116,12 +123,14 @@ impl TensorRow<'_> {
             )
         };
         format!(
-            "{:<widest$} {:>10} {:>6.2} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>18} {:>18} {:>18}",
+            "{:<widest$} {:>10} {:>6.2} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>18} {:>18} {:>18}",
             self.name,
             self.count,
             self.zeros as f64 * 100.0 / self.count as f64,
             cell(self.min),
             cell(self.max),
+            cell(self.mean.map(|mean| mean as f32)),
+            cell(self.deviation.map(|deviation| deviation as f32)),
             symmetric("max"),
             symmetric("percentile"),
             symmetric("entropy"),

@@ -8,6 +8,7 @@ pub mod compat;
 mod counting;
 mod entropy;
 mod error;
+mod exact_sum;
 mod lower;
 mod lsq;
 mod method;

@@ -1,13 +1,16 @@
 //! What calibration remembers of a tensor: exact, mergeable, of bounded size.
 //!
-//! Everything is an integer count or an exact minimum or maximum, and the histogram's bins nest under doubling of its range. So
-//! any order of images, any split over threads or processes, and any order of merging give the same statistics, bit for bit.
+//! Everything is an integer count, an exact minimum or maximum, or an exact sum of what each tensor of each image adds up to; and the
+//! histogram's bins nest under doubling of its range. So any order of images, any split over threads or processes, and any order
+//! of merging give the same statistics, bit for bit.
 
+mod fault;
 mod stored;
 
-use crate::counting::{BLOCK, CODES, COPIES, Survey, count, survey};
+use crate::counting::{BLOCK, CODES, COPIES, Survey, Tally, count, survey};
+use crate::exact_sum::ExactSum;
+pub use fault::StatisticsFault;
 use serde::{Deserialize, Serialize};
-pub use stored::StatisticsFault;
 pub(crate) use stored::{MAX_COUNT, StoredStatistics};
 
 /// Bins on each side of zero; the range is a power of two, so at least half of them lie below the largest magnitude.
@@ -99,7 +102,12 @@ fn exponent_above(magnitude: f32) -> i32 {
     (biased - 126).max(MIN_EXPONENT)
 }
 
-/// Statistics of one tensor over all images seen. Reading refuses numbers that no values have ([`StatisticsFault`]).
+/// Statistics of one tensor over all images seen.
+///
+/// Counts, bounds and histogram are exact. Sums are rounded within a call of [`Self::observe`], in an order that depends on the
+/// values' positions alone, and exact from there on: in whatever order calls come and parts are merged, they are equal to the bit.
+/// The errors of a call are below 2^-20 of the sum of its magnitudes, or of its squares; they have either sign, so that those of
+/// many values are far smaller. Reading refuses numbers that no values have ([`StatisticsFault`]).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 #[serde(into = "StoredStatistics", try_from = "StoredStatistics")]
 pub struct Statistics {
@@ -110,33 +118,41 @@ pub struct Statistics {
     /// Of the finite values; `None` before the first (JSON has no infinities).
     bounds: Option<(f32, f32)>,
     histogram: Histogram,
+    /// Of the finite values.
+    sum: ExactSum,
+    /// Of the squares of the finite values.
+    squares: ExactSum,
 }
 
 impl Statistics {
-    /// Adds values.
+    /// Adds values. All values of a tensor that belong together have to come in one call, if sums are to be equal to the bit.
     pub fn observe(&mut self, values: &[f32]) {
-        let mut counts = Box::new([[0u32; CODES]; COPIES]);
+        let mut tally = Tally::new();
+        let (mut sum, mut squares) = (0.0, 0.0);
         // A count grows by one a value at most, so it fits between two emptyings.
         for part in values.chunks(u32::MAX as usize) {
             for block in part.chunks(BLOCK) {
                 let survey = survey(block);
+                (sum, squares) = (sum + survey.sum, squares + survey.squares);
                 if let Some((low, high)) = self.note(block.len(), &survey) {
                     let exponent = exponent_above(low.abs().max(high.abs()));
                     if exponent > self.histogram.exponent {
-                        self.histogram.take(&mut counts);
+                        self.histogram.take(&mut tally.tables);
                         self.histogram.grow(exponent);
                     }
                 }
                 let all_finite = survey.nan + survey.infinite == 0;
-                count(block, all_finite, self.histogram.exponent, &mut counts);
+                count(block, all_finite, self.histogram.exponent, &mut tally);
             }
-            self.histogram.take(&mut counts);
+            self.histogram.take(&mut tally.tables);
         }
+        self.sum.add(sum);
+        self.squares.add(squares);
     }
 
     /// Counts special values of a block and tells its extremes, if it has finite values.
     fn note(&mut self, length: usize, survey: &Survey) -> Option<(f32, f32)> {
-        let &Survey { zeros, nan, infinite, low, high } = survey;
+        let &Survey { zeros, nan, infinite, low, high, .. } = survey;
         self.count += length as u64;
         self.zeros += u64::from(zeros);
         self.nan += u64::from(nan);
@@ -164,6 +180,8 @@ impl Statistics {
             self.widen(low, high);
         }
         self.histogram.merge(other.histogram);
+        self.sum.merge(&other.sum);
+        self.squares.merge(&other.squares);
     }
 
     /// Values seen, of any kind.
@@ -182,6 +200,38 @@ impl Statistics {
     #[must_use]
     pub fn non_finite(&self) -> u64 {
         self.nan + self.infinite
+    }
+
+    /// Values that are neither NaN nor infinite.
+    #[must_use]
+    pub fn finite(&self) -> u64 {
+        self.count - self.non_finite()
+    }
+
+    /// Sum of the finite values: the exact sum of those of all calls of [`Self::observe`], rounded once.
+    #[must_use]
+    pub fn sum(&self) -> f64 {
+        self.sum.value()
+    }
+
+    /// Sum of the squares of the finite values, likewise.
+    #[must_use]
+    pub fn sum_of_squares(&self) -> f64 {
+        self.squares.value()
+    }
+
+    /// Mean of the finite values, `sum / n`; `None` if there are none.
+    #[must_use]
+    pub fn mean(&self) -> Option<f64> {
+        (self.finite() > 0).then(|| self.sum() / self.finite() as f64)
+    }
+
+    /// Variance of the finite values as of a whole population, `sum of squares / n - mean^2`, at least 0; `None` if there are none.
+    ///
+    /// The difference keeps the errors of both sums, so it says little where it is below 1e-6 of the squared mean.
+    #[must_use]
+    pub fn variance(&self) -> Option<f64> {
+        self.mean().map(|mean| (self.sum_of_squares() / self.finite() as f64 - mean * mean).max(0.0))
     }
 
     /// Smallest and largest finite value.
@@ -238,25 +288,62 @@ mod tests {
         assert_eq!(total, 5);
     }
 
+    #[test]
+    fn moments_are_those_of_the_finite_values() {
+        let s = observe(&[&[1.0, f32::NAN, 2.0, f32::INFINITY], &[-6.0, f32::NEG_INFINITY]]);
+        assert_eq!((s.sum(), s.sum_of_squares(), s.finite()), (-3.0, 41.0, 3));
+        assert_eq!((s.mean(), s.variance()), (Some(-1.0), Some(41.0 / 3.0 - 1.0)));
+        assert_eq!((observe(&[]).mean(), observe(&[&[f32::NAN]]).variance()), (None, None));
+        assert_eq!(observe(&[&[0.1; 5000]]).variance().unwrap().max(1e-9), 1e-9);
+    }
+
+    #[test]
+    fn moments_agree_with_the_plain_way() {
+        let normal: Vec<f32> =
+            (0..100_000u32).map(|i| ((i.wrapping_mul(2_654_435_761) >> 8) as f32 / 1e6).sin()).collect();
+        let s = observe(&[&normal[..70_001], &normal[70_001..]]);
+        let mean = normal.iter().map(|x| f64::from(*x)).sum::<f64>() / normal.len() as f64;
+        let variance =
+            normal.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / normal.len() as f64;
+        assert!((s.mean().unwrap() - mean).abs() < 1e-8, "{:?}, {mean}", s.mean());
+        assert!((s.variance().unwrap() / variance - 1.0).abs() < 1e-7, "{:?}, {variance}", s.variance());
+    }
+
     proptest::proptest! {
         #[test]
-        fn order_split_and_merging_do_not_matter(
+        fn order_of_calls_and_merging_do_not_matter(
+            calls in proptest::collection::vec(proptest::collection::vec(proptest::num::f32::ANY, 0..40), 1..12),
+            cuts in proptest::array::uniform2(0usize..12)
+        ) {
+            let whole = observe(&calls.iter().map(Vec::as_slice).collect::<Vec<_>>());
+            let cuts = cuts.map(|cut| cut.min(calls.len()));
+            let (from, to) = (cuts[0].min(cuts[1]), cuts[0].max(cuts[1]));
+            let backwards = |calls: &[Vec<f32>]| observe(&calls.iter().rev().map(Vec::as_slice).collect::<Vec<_>>());
+            let mut merged = backwards(&calls[to..]);
+            merged.merge(backwards(&calls[..from]));
+            merged.merge(backwards(&calls[from..to]));
+            proptest::prop_assert_eq!(merged, whole);
+        }
+
+        #[test]
+        fn order_split_and_merging_do_not_matter_but_to_the_rounding_of_sums(
             values in proptest::collection::vec(proptest::num::f32::ANY, 1..200), cut in 0usize..200, cut2 in 0usize..200
         ) {
-            let whole = observe(&[&values]);
+            let without_sums = |s: Statistics| Statistics { sum: ExactSum::default(), squares: ExactSum::default(), ..s };
+            let whole = without_sums(observe(&[&values]));
             let (a, b) = values.split_at(cut.min(values.len()));
             let (b, c) = b.split_at(cut2.min(b.len()));
             let merged = |parts: [&[f32]; 3]| {
                 let mut first = observe(&[parts[0]]);
                 first.merge(observe(&[parts[1]]));
                 first.merge(observe(&[parts[2]]));
-                first
+                without_sums(first)
             };
             proptest::prop_assert_eq!(&merged([a, b, c]), &whole);
             proptest::prop_assert_eq!(&merged([c, a, b]), &whole);
             let mut reversed = values.clone();
             reversed.reverse();
-            proptest::prop_assert_eq!(&observe(&[&reversed]), &whole);
+            proptest::prop_assert_eq!(&without_sums(observe(&[&reversed])), &whole);
         }
     }
 }

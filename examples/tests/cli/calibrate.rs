@@ -96,6 +96,10 @@ fn what_is_shown_is_what_the_file_tells() {
         let statistics = &tensor["statistics"];
         assert_eq!(row["name"], tensor["name"]);
         assert_eq!((&row["min"], &row["max"]), (&statistics["bounds"][0], &statistics["bounds"][1]), "{row}");
+        let parts = statistics["sum"].as_array().unwrap();
+        let sum = parts.first().map_or(0.0, |part| part.as_f64().unwrap());
+        assert_eq!(row["mean"].as_f64().unwrap(), sum / row["count"].as_f64().unwrap(), "{row}");
+        assert!(row["deviation"].as_f64().unwrap() > 0.0, "{row}");
         let largest = row["max"].as_f64().unwrap().max(-row["min"].as_f64().unwrap());
         let high = |method: &str| row["symmetric"][method]["high"].as_f64().unwrap();
         assert_eq!(high("max"), largest, "{row}");

@@ -1,6 +1,7 @@
 //! Statistics in a file: bins in runs, and what has to hold of them.
 
-use super::{BINS, Histogram, MIN_EXPONENT, Statistics, exponent_above};
+use super::{BINS, Histogram, MIN_EXPONENT, Statistics, StatisticsFault, exponent_above};
+use crate::exact_sum::ExactSum;
 use serde::{Deserialize, Serialize};
 
 /// As many empty bins end a run: fewer cost less than the start of another run.
@@ -9,75 +10,10 @@ const GAP: usize = 4;
 pub(crate) const MAX_COUNT: u64 = 1 << 53;
 /// `f32::MAX` lies below two to this.
 const MAX_EXPONENT: i32 = 128;
-
-/// Why stored statistics can't be those of any values.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum StatisticsFault {
-    /// A histogram's range.
-    #[error("the histogram's range 2^{exponent} is not among 2^-100 to 2^128")]
-    Exponent {
-        /// Its exponent.
-        exponent: i32,
-    },
-    /// A run of bins that is empty, overlaps the one before it or leaves the histogram.
-    #[error("a run of {length} counts at bin {first} does not lie in the bins {from} to 4095")]
-    Run {
-        /// Its first bin.
-        first: usize,
-        /// How many bins it has.
-        length: usize,
-        /// The first bin that it may have.
-        from: usize,
-    },
-    /// Counts beyond what a file can hold.
-    #[error("more than 2^53 values")]
-    TooMany,
-    /// Counts that do not add up.
-    #[error("the histogram has {binned} values, but {finite} are finite")]
-    Sum {
-        /// Values in the histogram.
-        binned: u64,
-        /// Values that are neither NaN nor infinite.
-        finite: u64,
-    },
-    /// More NaN and infinities than values.
-    #[error("{special} values are NaN or infinite, of {count}")]
-    Special {
-        /// NaN and infinities.
-        special: u64,
-        /// All values.
-        count: u64,
-    },
-    /// More zeros than their bin has values.
-    #[error("{zeros} zeros, but {first_bin} values in the bin that they lie in")]
-    Zeros {
-        /// Zeros.
-        zeros: u64,
-        /// Values in the first bin `>= 0`.
-        first_bin: u64,
-    },
-    /// Bounds of no values, or none of some.
-    #[error("bounds have to be there exactly if there are finite values, of which there are {finite}")]
-    Bounds {
-        /// How many there are.
-        finite: u64,
-    },
-    /// Bounds that are not finite, or turned round.
-    #[error("the bounds {low} and {high} are not finite or turned round")]
-    Order {
-        /// The lower.
-        low: f32,
-        /// The upper.
-        high: f32,
-    },
-    /// Bounds and histogram disagree.
-    #[error("the bound {bound} does not fit the histogram's range, its outermost counts or the zeros")]
-    Bound {
-        /// The bound.
-        bound: f32,
-    },
-}
+/// No part of a sum is larger, 2^400: 2^53 squares of single precision stay below 2^309.
+const MAX_SUM: f64 = f64::from_bits((1023 + 400) << 52);
+/// Rounding of a sum, as a share of the sum of magnitudes: see [`Statistics`].
+const SUM_ERROR: f64 = 1.0 / (1 << 20) as f64;
 
 /// A first bin, and counts from there on.
 type Run = (usize, Vec<u64>);
@@ -100,6 +36,8 @@ pub(crate) struct StoredStatistics {
     nan: u64,
     infinite: u64,
     bounds: Option<(f32, f32)>,
+    sum: Vec<f64>,
+    squares: Vec<f64>,
     histogram: StoredHistogram,
 }
 
@@ -112,8 +50,9 @@ impl From<Histogram> for StoredHistogram {
 
 impl From<Statistics> for StoredStatistics {
     fn from(statistics: Statistics) -> Self {
-        let Statistics { count, zeros, nan, infinite, bounds, histogram } = statistics;
-        Self { count, zeros, nan, infinite, bounds, histogram: histogram.into() }
+        let Statistics { count, zeros, nan, infinite, bounds, histogram, sum, squares } = statistics;
+        let (sum, squares) = (sum.parts(), squares.parts());
+        Self { count, zeros, nan, infinite, bounds, sum, squares, histogram: histogram.into() }
     }
 }
 
@@ -169,15 +108,23 @@ impl TryFrom<StoredStatistics> for Statistics {
     type Error = StatisticsFault;
 
     fn try_from(stored: StoredStatistics) -> Result<Self, StatisticsFault> {
-        let StoredStatistics { count, zeros, nan, infinite, bounds, histogram } = stored;
+        let StoredStatistics { count, zeros, nan, infinite, bounds, sum, squares, histogram } = stored;
         let histogram = Histogram::try_from(histogram)?;
         // A negative zero would differ from the positive one in the bytes that are written.
         let bounds = bounds.map(|(low, high)| (low + 0.0, high + 0.0));
-        let statistics = Self { count, zeros, nan, infinite, bounds, histogram };
+        let (sum, squares) = (exact(&sum, "sum")?, exact(&squares, "sum of squares")?);
+        let statistics = Self { count, zeros, nan, infinite, bounds, histogram, sum, squares };
         statistics.check_counts()?;
         statistics.check_bounds()?;
+        statistics.check_sums()?;
         Ok(statistics)
     }
+}
+
+/// A sum from its parts, which have to be those that it would be written as.
+fn exact(parts: &[f64], what: &'static str) -> Result<ExactSum, StatisticsFault> {
+    let sum: ExactSum = parts.iter().copied().filter(|part| part.abs() <= MAX_SUM).collect();
+    if sum.parts() == parts { Ok(sum) } else { Err(StatisticsFault::Parts { what }) }
 }
 
 impl Statistics {
@@ -221,6 +168,37 @@ impl Statistics {
             Some((bound, _)) => Err(StatisticsFault::Bound { bound }),
             None => Ok(()),
         }
+    }
+
+    /// The sums lie between those of the bins' inner and outer edges, give or take their rounding.
+    fn check_sums(&self) -> Result<(), StatisticsFault> {
+        let Histogram { positive, negative, .. } = &self.histogram;
+        let [[inner, outer], [inner_below, outer_below]] =
+            [positive, negative].map(|side| self.edges(side, 1));
+        let slack = SUM_ERROR * (outer + outer_below);
+        let sum = ("sum", self.sum(), inner - outer_below - slack, outer - inner_below + slack);
+        let [[inner, outer], [inner_below, outer_below]] =
+            [positive, negative].map(|side| self.edges(side, 2));
+        let slack = SUM_ERROR * (outer + outer_below);
+        let squares = (
+            "sum of squares",
+            self.sum_of_squares(),
+            inner + inner_below - slack,
+            outer + outer_below + slack,
+        );
+        match [sum, squares].into_iter().find(|(_, value, low, high)| !(low..=high).contains(&value)) {
+            Some((what, value, ..)) => Err(StatisticsFault::Moment { what, value }),
+            None => Ok(()),
+        }
+    }
+
+    /// What a side's values to a power add up to, if all lie at the inner edge of their bin, and if all lie at the outer.
+    fn edges(&self, side: &[u64], power: i32) -> [f64; 2] {
+        let width = self.histogram.width();
+        [0, 1].map(|outer| {
+            let edge = |bin: usize| ((bin + outer) as f64 * width).powi(power);
+            side.iter().enumerate().map(|(bin, count)| *count as f64 * edge(bin)).sum()
+        })
     }
 
     /// What counts tell of the smallest and of the largest value.
@@ -284,7 +262,15 @@ mod tests {
     fn numbers_that_no_values_have_are_refused() {
         let s = observe(&[0.0, 0.0, 0.25, 0.75, -0.5, f32::NAN]);
         assert_eq!(faults(&s, |_| {}), None);
-        let rows: [(&str, Value, &str); 22] = [
+        let rows: [(&str, Value, &str); 30] = [
+            ("/sum", json!([]), "sum 0e0 is not possible"),
+            ("/sum", json!([1.5]), "sum 1.5e0 is not possible"),
+            ("/sum", json!([0.25, 0.25]), "the sum is not written as"),
+            ("/sum", json!([0.0, 0.5]), "the sum is not written as"),
+            ("/sum", json!([1e300]), "the sum is not written as"),
+            ("/squares", json!([1.0]), "sum of squares 1e0 is not possible"),
+            ("/squares", json!([-0.875]), "sum of squares -8.75e-1 is not possible"),
+            ("/squares", json!([0.875, 1e-300, 2e-300]), "sum of squares is not written as"),
             ("/count", json!(7), "6 are finite"),
             ("/count", json!(0), "1 values are NaN or infinite, of 0"),
             ("/count", json!(u64::MAX), "2^53"),
