@@ -24,7 +24,7 @@ use quant_core::{QuantSpec, Scheme};
 /// For the candidate of `i` bins, P is the histogram cut there with all that lies beyond added to its last bin; Q is the cut histogram
 /// without the rest, merged to `L` levels and spread again over the occupied bins of each. The first bin is replaced by the second,
 /// since exact zeros cost nothing. Candidates where Q is empty where P is not (an infinite divergence) are passed over.
-pub(crate) fn entropy(statistics: &Statistics, spec: &QuantSpec) -> f32 {
+pub(crate) fn entropy(statistics: &Statistics, spec: &QuantSpec) -> Threshold {
     let histogram = statistics.histogram();
     let width = 2.0 * histogram.width();
     let limit = statistics.absolute_maximum();
@@ -37,14 +37,27 @@ pub(crate) fn entropy(statistics: &Statistics, spec: &QuantSpec) -> f32 {
     let sums = Sums::new(bins);
     let total = sums.counts[occupied];
     let mut best = (f64::INFINITY, occupied);
+    let mut candidates = 0;
     let mut work = Vec::new();
     for candidate in (levels..=occupied).filter(|&n| sums.counts[n] >= ENTROPY_KEPT * total) {
+        candidates += 1;
         let divergence = sums.divergence(candidate, levels, &mut work);
         if divergence < best.0 {
             best = (divergence, candidate);
         }
     }
-    ((best.1 as f64 * width) as f32).min(limit)
+    let bound = ((best.1 as f64 * width) as f32).min(limit);
+    Threshold { bound, candidates, finite: best.0.is_finite() }
+}
+
+/// The outcome of a search.
+pub(crate) struct Threshold {
+    /// The threshold.
+    pub(crate) bound: f32,
+    /// Thresholds compared.
+    pub(crate) candidates: usize,
+    /// Whether any divergence was finite.
+    pub(crate) finite: bool,
 }
 
 /// Share of the values that the entropy method keeps inside, at least.

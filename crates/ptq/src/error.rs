@@ -19,6 +19,14 @@ pub enum Error {
         /// The value.
         percent: f64,
     },
+    /// A weight of clipping errors out of range.
+    #[error(
+        "the weight {weight} of clipping errors is not positive and finite; 1 is the mean squared error, 3 is customary"
+    )]
+    ClipWeight {
+        /// The weight.
+        weight: f64,
+    },
     /// A histogram cannot cover the values.
     #[error(
         "a histogram from {low} to {high} is not possible: the range has to be finite and not turned round"

@@ -29,7 +29,7 @@ pub use calibration_file::{CalibrationFile, CalibrationFileError, CalibrationIma
 pub use error::Error;
 pub use lower::{Fusion, lower_float, lower_integer};
 pub use lsq::{LsqGradients, LsqInside, LsqQuantizer};
-pub use method::{Method, Range};
+pub use method::{Degenerate, Distribution, Method, MethodReport, Range};
 pub use placement::{ConcatPolicy, Group, Placement, PlacementOptions, Rule, Ties, Width};
 pub use reconstruct::{Reconstruct, Reconstructed, ReconstructedLayer, WeightRounding};
 pub use statistics::{BINS, Histogram, Statistics, StatisticsFault};

@@ -1,12 +1,25 @@
 //! Calibrators: pure functions from statistics to the range that a quantiser covers.
 
+mod aciq;
+mod octav;
+mod percentile;
+mod report;
+
+pub use aciq::Distribution;
+pub use report::{Degenerate, MethodReport};
+
 use crate::entropy::entropy;
-use crate::squared_error::{mse_affine, mse_symmetric};
+use crate::squared_error::least_error;
 use crate::{Error, Histogram, Statistics};
+use percentile::{percentile, percentile_range};
 use quant_core::{QuantSpec, Scheme};
+use report::Choice;
 use serde::{Deserialize, Serialize};
 
 /// How the range of a tensor is chosen.
+///
+/// Those that clip do so for any width from 2 to 16 bits, signed or not, narrow or not. With a symmetric quantiser of unsigned integers
+/// all negative values become 0, whatever the range.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "name")]
 pub enum Method {
@@ -21,8 +34,30 @@ pub enum Method {
     },
     /// Least Kullback-Leibler divergence between the clipped distribution and its quantised form (Migacz, GTC 2017, S7310).
     Entropy,
-    /// Least mean squared error of quantising the histogram.
+    /// Least mean squared error of quantising the histogram: [`Method::Sqnr`] with a weight of 1.
     Mse,
+    /// Greatest ratio of signal to quantisation noise, `noise = sum inside (q(x) - x)^2 + clip_weight sum outside (q(x) - x)^2`.
+    ///
+    /// Outside are the values whose nearest integer lies beyond the quantiser's; candidates are those of [`Method::Mse`]. The
+    /// criterion is that of AIMET's *TF-Enhanced* (Qualcomm), which weighs clipping errors three times; its candidates are its own.
+    Sqnr {
+        /// What a clipping error counts beside a rounding error; positive and finite.
+        clip_weight: f64,
+    },
+    /// The bound `t` of least `step(t)^2 / 12 * count(0 < |x| <= t) + sum over |x| > t of (|x| - t)^2`, by Newton-Raphson.
+    ///
+    /// OCTAV: Sakr et al., *Optimal Clipping and Magnitude-aware Differentiation for Improved Quantization-aware Training*, ICML
+    /// 2022 (arXiv 2206.06501), equation 6. There `step = t / 2^(bits - 1)`, or `t / 2^bits` if nothing is negative; here it is that of
+    /// the quantiser, so `t / q_max` if symmetric. Affine, which is ours: no end is further than `t` from zero.
+    Octav,
+    /// The clip of least expected error for a distribution fitted to the values, in closed form but for one unknown.
+    ///
+    /// ACIQ: Banner, Nahshan and Soudry, *Post training 4-bit quantization of convolutional networks for rapid-deployment*, NeurIPS 2019
+    /// (arXiv 1810.05723). See [`Distribution`].
+    Aciq {
+        /// What the values are taken to follow.
+        distribution: Distribution,
+    },
 }
 
 /// A range `[low, high]` of real values.
@@ -41,9 +76,23 @@ impl Range {
 }
 
 impl Method {
-    /// All methods, the percentile being the customary 99.99.
+    /// The methods that programs run unless told otherwise, the percentile being the customary 99.99.
     pub const ALL: [Method; 5] =
         [Method::Max, Method::MinMax, Method::Percentile { percent: 99.99 }, Method::Entropy, Method::Mse];
+
+    /// Every method, with its customary parameters: those of [`Method::ALL`] first.
+    pub const PUBLISHED: [Method; 10] = [
+        Method::Max,
+        Method::MinMax,
+        Method::Percentile { percent: 99.99 },
+        Method::Entropy,
+        Method::Mse,
+        Method::Sqnr { clip_weight: 3.0 },
+        Method::Octav,
+        Method::Aciq { distribution: Distribution::Auto },
+        Method::Aciq { distribution: Distribution::Gauss },
+        Method::Aciq { distribution: Distribution::Laplace },
+    ];
 
     /// Name as programs take it.
     #[must_use]
@@ -54,13 +103,18 @@ impl Method {
             Method::Percentile { .. } => "percentile",
             Method::Entropy => "entropy",
             Method::Mse => "mse",
+            Method::Sqnr { .. } => "sqnr",
+            Method::Octav => "octav",
+            Method::Aciq { distribution: Distribution::Auto } => "aciq",
+            Method::Aciq { distribution: Distribution::Gauss } => "aciq-gauss",
+            Method::Aciq { distribution: Distribution::Laplace } => "aciq-laplace",
         }
     }
 
-    /// The method of that name, with its default parameters.
+    /// The method of that name among [`Method::PUBLISHED`], with its default parameters.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|method| method.name() == name)
+        Self::PUBLISHED.into_iter().find(|method| method.name() == name)
     }
 
     /// The scheme that is used where `requested` is asked for: max and min-max are one idea under two schemes.
@@ -69,86 +123,92 @@ impl Method {
         match self {
             Method::Max => Scheme::Symmetric,
             Method::MinMax => Scheme::Affine,
-            Method::Percentile { .. } | Method::Entropy | Method::Mse => requested,
+            Method::Percentile { .. }
+            | Method::Entropy
+            | Method::Mse
+            | Method::Sqnr { .. }
+            | Method::Octav
+            | Method::Aciq { .. } => requested,
         }
     }
 
     /// The range that the method chooses for a quantiser of `spec`: no end is further from zero than the largest magnitude seen, and it
-    /// is not empty unless all values are zero.
+    /// is not empty unless all values are zero. [`Method::report`] also tells whether there was a choice.
     ///
     /// # Errors
     /// [`Error::NoValues`] and [`Error::NonFinite`] for statistics without finite values or with others,
-    /// [`Error::Percent`] for a percentile outside of `(0, 100]`.
+    /// [`Error::Percent`] for a percentile outside of `(0, 100]`, [`Error::ClipWeight`] for a weight that is not positive and finite.
     pub fn range(&self, statistics: &Statistics, spec: &QuantSpec) -> Result<Range, Error> {
+        Ok(self.report(statistics, spec)?.range)
+    }
+
+    /// The range of [`Method::range`] and how it came about: candidates compared, values left outside, and whether the data gave the
+    /// method nothing to choose by.
+    ///
+    /// # Errors
+    /// As [`Method::range`].
+    pub fn report(&self, statistics: &Statistics, spec: &QuantSpec) -> Result<MethodReport, Error> {
+        self.check()?;
         if statistics.non_finite() > 0 {
             return Err(Error::NonFinite { count: statistics.non_finite() });
         }
-        let (low, high) = statistics.bounds().ok_or(Error::NoValues)?;
-        let bound = statistics.absolute_maximum();
-        if bound == 0.0 {
-            return Ok(Range { low: 0.0, high: 0.0 });
-        }
-        let symmetric = self.scheme(spec.scheme()) == Scheme::Symmetric;
+        let bounds = statistics.bounds().ok_or(Error::NoValues)?;
+        let choice = if statistics.absolute_maximum() == 0.0 {
+            Choice::only(Range { low: 0.0, high: 0.0 })
+        } else {
+            self.choose(statistics, bounds, spec)?
+        };
+        Ok(MethodReport::new(*self, statistics, choice))
+    }
+
+    /// Whether the parameters make sense.
+    fn check(&self) -> Result<(), Error> {
         match *self {
-            Method::Max => Ok(Range::symmetric(bound)),
-            Method::MinMax => Ok(Range { low, high }),
             Method::Percentile { percent } if !(percent > 0.0 && percent <= 100.0) => {
                 Err(Error::Percent { percent })
             }
-            Method::Percentile { percent } if symmetric => {
-                Ok(Range::symmetric(percentile(statistics, percent)))
+            Method::Sqnr { clip_weight } if !(clip_weight > 0.0 && clip_weight.is_finite()) => {
+                Err(Error::ClipWeight { weight: clip_weight })
             }
-            Method::Percentile { percent } => Ok(percentile_range(statistics, (low, high), percent)),
-            Method::Entropy => {
-                let bound = entropy(statistics, spec);
-                let clipped = Range { low: low.max(-bound), high: high.min(bound) };
-                Ok(if symmetric { Range::symmetric(bound) } else { clipped })
-            }
-            Method::Mse if symmetric => mse_symmetric(statistics, spec),
-            Method::Mse => mse_affine(statistics, (low, high), spec),
+            _ => Ok(()),
         }
+    }
+
+    /// The choice for values that are not all zero, with extremes `low` and `high`.
+    fn choose(
+        &self,
+        statistics: &Statistics,
+        (low, high): (f32, f32),
+        spec: &QuantSpec,
+    ) -> Result<Choice, Error> {
+        let bound = statistics.absolute_maximum();
+        let symmetric = self.scheme(spec.scheme()) == Scheme::Symmetric;
+        Ok(match *self {
+            Method::Max => Choice::only(Range::symmetric(bound)),
+            Method::MinMax => Choice::only(Range { low, high }),
+            Method::Percentile { percent } if symmetric => {
+                let clipped = percentile(statistics, percent);
+                Choice::of_percentile(Range::symmetric(clipped), percent, clipped == bound)
+            }
+            Method::Percentile { percent } => {
+                let range = percentile_range(statistics, (low, high), percent);
+                Choice::of_percentile(range, percent, range.low <= low && range.high >= high)
+            }
+            Method::Entropy => Choice::of_entropy(&entropy(statistics, spec), symmetric, (low, high)),
+            Method::Mse => Choice::of_search(least_error(statistics, spec, 1.0)?),
+            Method::Sqnr { clip_weight } => Choice::of_search(least_error(statistics, spec, clip_weight)?),
+            Method::Octav => Choice::only(octav::octav(statistics, (low, high), spec)),
+            Method::Aciq { distribution } => {
+                let (range, candidates) = aciq::aciq(statistics, (low, high), spec, distribution)?;
+                Choice { candidates, ..Choice::only(range) }
+            }
+        })
     }
 }
 
 /// Counts by magnitude, both signs together.
 pub(crate) fn magnitudes(histogram: &Histogram) -> Vec<u64> {
     histogram.positive().iter().zip(histogram.negative()).map(|(p, n)| p + n).collect()
-}
-
-/// Upper edge of the first bin at which the count from the start reaches `count`, at most `limit`.
-fn edge_reaching(bins: impl Iterator<Item = u64>, count: f64, width: f64, limit: f32) -> f32 {
-    let mut total = 0u64;
-    for (k, bin) in bins.enumerate() {
-        total += bin;
-        if total as f64 >= count {
-            return (((k + 1) as f64 * width) as f32).min(limit);
-        }
-    }
-    limit
-}
-
-fn percentile(statistics: &Statistics, percent: f64) -> f32 {
-    let bins = magnitudes(statistics.histogram());
-    let count = statistics.count() as f64 * percent / 100.0;
-    edge_reaching(bins.into_iter(), count, statistics.histogram().width(), statistics.absolute_maximum())
-}
-
-/// Each end is moved inwards over half of the values to be cut, over all of them where the other sign does not occur; no end crosses
-/// zero.
-fn percentile_range(statistics: &Statistics, (low, high): (f32, f32), percent: f64) -> Range {
-    let histogram = statistics.histogram();
-    let (positive, negative) = (histogram.positive(), histogram.negative());
-    let ends = if low >= 0.0 || high <= 0.0 { 1.0 } else { 2.0 };
-    let cut = statistics.count() as f64 * (100.0 - percent) / 100.0 / ends;
-    let end = |side: &[u64], limit: f32| {
-        let inside = side.iter().sum::<u64>() as f64 - cut;
-        if inside <= 0.0 {
-            0.0
-        } else {
-            edge_reaching(side.iter().copied(), inside, histogram.width(), limit)
-        }
-    };
-    Range { low: -end(negative, (-low).max(0.0)), high: end(positive, high.max(0.0)) }
 }
 
 #[cfg(test)]
@@ -231,7 +291,7 @@ mod tests {
     #[test]
     fn degenerate_statistics_give_an_error_or_an_empty_range() {
         let spec = int8(Scheme::Affine);
-        for method in Method::ALL {
+        for method in Method::PUBLISHED {
             assert!(matches!(method.range(&Statistics::default(), &spec), Err(Error::NoValues)));
             assert!(matches!(
                 method.range(&statistics(&[1.0, f32::NAN]), &spec),
@@ -243,5 +303,76 @@ mod tests {
         }
         let percent = Method::Percentile { percent: 0.0 };
         assert!(matches!(percent.range(&statistics(&[1.0]), &spec), Err(Error::Percent { .. })));
+        for clip_weight in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            let sqnr = Method::Sqnr { clip_weight };
+            assert!(matches!(sqnr.range(&statistics(&[1.0]), &spec), Err(Error::ClipWeight { .. })));
+        }
+    }
+    #[test]
+    fn names_are_unique_and_lead_back() {
+        for method in Method::PUBLISHED {
+            assert_eq!(Method::from_name(method.name()), Some(method));
+        }
+        assert_eq!(Method::PUBLISHED[..5], Method::ALL);
+        assert_eq!(Method::from_name("median"), None);
+    }
+
+    #[test]
+    fn choices_that_are_none_are_told() {
+        let percentile = Method::Percentile { percent: 99.99 };
+        let sqnr = Method::Sqnr { clip_weight: 3.0 };
+        let few = normal(1000);
+        let mut far = normal(100_000);
+        far.push(40.0);
+        let bits = |bits| {
+            let granularity = quant_core::Granularity::PerTensor;
+            QuantSpec::new(bits, true, Scheme::Symmetric, false, granularity).unwrap()
+        };
+        let int8 = int8(Scheme::Symmetric);
+        let rows = [
+            ("zeros", Method::Max, vec![0.0; 9], int8, Some(Degenerate::AllZero)),
+            ("one value", Method::Mse, vec![-3.5; 9], int8, Some(Degenerate::Constant)),
+            ("one value", Method::MinMax, vec![-3.5; 9], int8, Some(Degenerate::Constant)),
+            ("one bin", Method::Octav, vec![1.0, 1.000_01], int8, Some(Degenerate::OneBin)),
+            ("one bin", Method::Max, vec![1.0, 1.000_01], int8, None),
+            ("few values", percentile, few.clone(), int8, Some(Degenerate::PercentileAtExtreme)),
+            ("all of them", Method::Percentile { percent: 100.0 }, few.clone(), int8, None),
+            ("enough values", percentile, normal(100_000), int8, None),
+            (
+                "as many levels as bins",
+                Method::Entropy,
+                normal(10_000),
+                bits(13),
+                Some(Degenerate::SingleCandidate),
+            ),
+            ("8 bits", Method::Entropy, normal(10_000), int8, None),
+            ("tiny", sqnr, vec![1e-42, 2e-42, -1e-42], int8, Some(Degenerate::Flat)),
+            ("far outlier", Method::Mse, far, bits(4), Some(Degenerate::NarrowestCandidate)),
+            ("normal", sqnr, normal(100_000), int8, None),
+        ];
+        let mut faults = Vec::new();
+        for (name, method, values, spec, want) in rows {
+            let found = method.report(&statistics(&values), &spec).unwrap();
+            if found.degenerate != want {
+                faults.push(format!("{name}, {}: {found:?}, not {want:?}", method.name()));
+            }
+        }
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+    }
+
+    #[test]
+    fn reports_count_what_is_left_outside() {
+        let values = normal(100_000);
+        let s = statistics(&values);
+        let report = Method::Percentile { percent: 99.0 }.report(&s, &int8(Scheme::Symmetric)).unwrap();
+        let outside = values.iter().filter(|x| x.abs() > report.range.high).count() as u64;
+        assert_eq!(report.clipped, outside);
+        assert!((900..=1000).contains(&outside), "{outside}");
+        for method in [Method::Max, Method::MinMax] {
+            let report = method.report(&s, &int8(method.scheme(Scheme::Affine))).unwrap();
+            assert_eq!((report.clipped, report.candidates), (0, 1));
+        }
+        assert_eq!(Method::Mse.report(&s, &int8(Scheme::Symmetric)).unwrap().candidates, 181);
+        assert_eq!(Method::Mse.report(&s, &int8(Scheme::Affine)).unwrap().candidates, 4 * 181);
     }
 }
