@@ -27,6 +27,18 @@ pub enum Error {
         /// The weight.
         weight: f64,
     },
+    /// A decay out of range.
+    #[error("the decay {decay} is not in [0, 1)")]
+    Decay {
+        /// The decay.
+        decay: f64,
+    },
+    /// A width of mantissas out of range.
+    #[error("a mantissa of {bits} bits is not possible, take 1 to 15")]
+    MantissaBits {
+        /// The width.
+        bits: u8,
+    },
     /// A histogram cannot cover the values.
     #[error(
         "a histogram from {low} to {high} is not possible: the range has to be finite and not turned round"
