@@ -3,7 +3,7 @@
 //! `cargo bench -p ptq --bench calibration`
 
 use criterion::{Criterion, Throughput};
-use ptq::{Method, Statistics};
+use ptq::{Method, ScaleGrid, Statistics, order_preserving};
 use quant_core::{QuantSpec, Scheme};
 use std::hint::black_box;
 
@@ -69,14 +69,26 @@ fn methods(criterion: &mut Criterion) {
             statistics
         })
         .collect();
+    let scores = &normal()[..1024 * 80];
     for (name, scheme) in [("symmetric", Scheme::Symmetric), ("affine", Scheme::Affine)] {
         let mut group = criterion.benchmark_group(format!("methods, {name}"));
         let spec = QuantSpec::int8(scheme);
-        for method in Method::ALL {
+        for method in Method::PUBLISHED {
             group.bench_function(method.name(), |bencher| {
                 bencher.iter(|| method.range(black_box(&tensors[0]), &spec));
             });
         }
+        for (name, grid) in [
+            ("mse, scale a power of two", ScaleGrid::PowerOfTwo),
+            ("mse, scale of 8 bits", ScaleGrid::Mantissa { bits: 8 }),
+        ] {
+            group.bench_function(name, |bencher| {
+                bencher.iter(|| grid.params(Method::Mse, black_box(&tensors[0]), &spec));
+            });
+        }
+        group.bench_function("order of 1024 rows of 80", |bencher| {
+            bencher.iter(|| order_preserving(black_box(scores), 80, &spec));
+        });
         group.bench_function("all of 60 tensors", |bencher| {
             let sixty = || tensors.iter().cycle().take(60);
             let all = |statistics| Method::ALL.map(|method| method.range(black_box(statistics), &spec));

@@ -48,7 +48,7 @@ struct Arguments {
     /// Take the statistics from this file, which `calibrate` wrote, instead of running the float network on images
     #[arg(long, value_name = "FILE", conflicts_with_all = ["calibration", "num_calib"])]
     calibration_file: Option<PathBuf>,
-    /// Methods: all, or some of max,minmax,percentile,entropy,mse
+    /// Methods: all (the first five), or some of max,minmax,percentile,entropy,mse,sqnr,octav,aciq,aciq-gauss,aciq-laplace
     #[arg(long, default_value = "all", value_delimiter = ',')]
     methods: Vec<String>,
     /// Calibrate on at most this many images, the first by name
@@ -57,7 +57,7 @@ struct Arguments {
     /// Size of the network's input: SIDE or HEIGHTxWIDTH [default: the calibration file's, else 640; the demonstration's own]
     #[arg(long, value_parser = parse_image_size)]
     imgsz: Option<ImageSize>,
-    /// Scheme of 8-bit activations, for percentile, entropy and mse (max is symmetric, minmax affine)
+    /// Scheme of 8-bit activations, for all methods but max (symmetric) and minmax (affine)
     #[arg(long, value_enum, default_value = "affine")]
     scheme: SchemeArgument,
     /// Width of the arguments of activations and of the head's outputs
@@ -199,7 +199,7 @@ fn parse_methods(names: &[String]) -> Result<Vec<Method>> {
         return Ok(Method::ALL.to_vec());
     }
     let parse = |name: &String| {
-        let expected = "expected all, or some of max, minmax, percentile, entropy, mse";
+        let expected = "expected all, or some of max, minmax, percentile, entropy, mse, sqnr, octav, aciq, aciq-gauss, aciq-laplace";
         Method::from_name(name).ok_or_else(|| Error::Argument {
             option: "--methods",
             value: name.clone(),

@@ -158,7 +158,12 @@ fn options_that_cannot_be_used() {
         Row::new("size", "detect", &[&detect[..], &size].concat(), &["168 x 160", "stride 16"]),
         Row::new("size", "inspect", &[&checkpoint[..], &size].concat(), &["168x160", "stride 16"]),
         Row::new("size", "inspect", &["--weights", &weights, "--imgsz", "168x160"], &[]),
-        Row::new("method", "quantize", &["--methods", "max,median"], &["--methods median", "max, minmax"]),
+        Row::new(
+            "method",
+            "quantize",
+            &["--methods", "max,median"],
+            &["--methods median", "max, minmax", "aciq-laplace"],
+        ),
         Row::new("no images", "quantize", &checkpoint, &["--images", "YOLO_ASSETS"]),
         Row::new("no images", "val", &["--weights", &weights], &["--images", "YOLO_ASSETS"]),
     ];
