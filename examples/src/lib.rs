@@ -20,6 +20,7 @@ pub mod demo;
 pub mod error;
 pub mod figures;
 pub mod images;
+pub mod methods;
 pub mod model_inputs;
 pub mod network;
 pub mod npy;

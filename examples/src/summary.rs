@@ -3,9 +3,12 @@
 use crate::comparison_text::ends;
 use crate::demo;
 use crate::figures::decimals;
+use crate::methods::MethodChoice;
 use crate::resources::cpu_seconds;
 use coco_eval::Interval;
-use ptq::{Method, WeightConfig};
+use ptq::{GroupChoice, Method, ReconstructedLayer, WeightConfig};
+use std::collections::BTreeMap;
+
 use quant_core::Scheme;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -71,6 +74,12 @@ pub struct Run {
     pub model_bytes: u64,
     /// Saved network, in the output folder.
     pub file: String,
+    /// What `auto` chose for each group of tensors, and what other methods would have given.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<GroupChoice>,
+    /// What reconstruction gained in each layer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<ReconstructedLayer>,
     /// SHA-256 of the detections as COCO json.
     pub detections_sha256: String,
     /// The detections as COCO json, in the output folder, where they were asked for.
@@ -139,7 +148,7 @@ pub struct Manifest {
     /// How images become the network's input.
     pub preprocessing: &'static str,
     /// Methods with their parameters.
-    pub methods: Vec<Method>,
+    pub methods: Vec<MethodChoice>,
     /// Score threshold.
     pub conf: f32,
     /// IoU threshold of non-maximum suppression.
@@ -211,6 +220,7 @@ impl SummaryFile {
                 self.manifest.samples
             ));
         }
+        lines.extend(self.runs.iter().filter_map(Run::chosen));
         lines.extend(self.cost());
         lines.push(format!("quantiser rules: {}", self.rules.join(", ")));
         lines.push(format!("wrote {}", out.join("summary.json").display()));
@@ -241,6 +251,14 @@ impl SummaryFile {
 }
 
 impl Run {
+    /// How often `auto` took each method.
+    fn chosen(&self) -> Option<String> {
+        let mut counts = BTreeMap::new();
+        self.choices.iter().for_each(|choice| *counts.entry(method_label(&choice.method)).or_insert(0) += 1);
+        let counts: Vec<String> = counts.iter().map(|(name, count)| format!("{name} x{count}")).collect();
+        (!counts.is_empty()).then(|| format!("{} chose {}", self.name, counts.join(", ")))
+    }
+
     /// A row of the table.
     fn line(&self) -> String {
         format!(
@@ -258,5 +276,13 @@ impl Run {
             self.model_bytes as f64 / 1024.0,
             self.ms_per_image,
         )
+    }
+}
+
+/// A method's name, with the percentile, of which `auto` has several.
+fn method_label(method: &Method) -> String {
+    match method {
+        Method::Percentile { percent } => format!("percentile {percent}"),
+        method => method.name().to_owned(),
     }
 }

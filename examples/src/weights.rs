@@ -1,17 +1,14 @@
 //! How weights are quantised.
 
 use crate::error::{Error, Result};
-use crate::images::{decode, prepare};
+use crate::methods::LayerImages;
 use crate::network::Model;
 use crate::progress::bar;
-use crate::workers;
 use ptq::{
     AdaRound, CoordinateDescent, Method, QuantConfig, Reconstruct, Reconstructed, ReconstructedLayer,
     WeightConfig, WeightRounding,
 };
 use quant_core::Granularity;
-use std::path::PathBuf;
-use yolo_model::ImageSize;
 
 /// Positions of every image that a layer is looked at.
 const POSITIONS: usize = 64;
@@ -100,29 +97,22 @@ impl WeightArguments {
 /// Makes the layers of the integer network of `config` do what the float network does on `images`.
 ///
 /// # Errors
-/// An image that can't be read (unless `skip_bad`), or none that can.
+/// An image that can't be read (unless skipped), or none that can.
 pub fn reconstruct(
     how: &Reconstruct,
     model: &Model,
     config: &QuantConfig,
-    images: &[PathBuf],
-    size: ImageSize,
-    skip_bad: bool,
+    images: &LayerImages,
 ) -> Result<Reconstructed> {
     let Model { graph, params, .. } = model;
-    let looking = bar(images.len(), "looking at images");
-    let prepared = images.iter().filter_map(|path| {
-        looking.inc(1);
-        let picture = workers::skip_bad(decode(path), skip_bad).transpose()?;
-        Some(picture.and_then(|picture| Ok(prepare(&picture, size)?.0)))
-    });
-    let layers = bar(1, "reconstructing layers");
+    let (looking, layers) = (bar(images.paths.len(), "looking at images"), bar(1, "reconstructing layers"));
     let progress = |_: &ReconstructedLayer, total: usize| {
         looking.finish_and_clear();
         layers.set_length(total as u64);
         layers.inc(1);
     };
-    let done = how.run::<Error>(graph, params, config, [size.height, size.width], prepared, progress)?;
+    let size = [images.size.height, images.size.width];
+    let done = how.run::<Error>(graph, params, config, size, images.inputs(&looking), progress)?;
     layers.finish_and_clear();
     Ok(done)
 }

@@ -165,7 +165,8 @@ impl QuantConfig {
     }
 }
 
-fn format(
+/// The quantiser of a group by `method`.
+pub(crate) fn format(
     graph: &Graph,
     group: &Group,
     collection: &Collection,

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod adaround;
+mod auto;
 mod calibrate;
 mod calibration_file;
 pub mod compat;
@@ -27,6 +28,7 @@ pub use adaround::{
     AdaRound, AdaRoundLoss, AdaRounded, CoordinateDescent, Descended, LinearReconstruction, SoftRounding,
     rectified_sigmoid, rectified_sigmoid_inverse, rounding_penalty, rounding_penalty_slope,
 };
+pub use auto::{Choice, GroupChoice, MethodError};
 pub use calibrate::{Collection, QuantConfig};
 pub use calibration_file::{CalibrationFile, CalibrationFileError, CalibrationImage, CalibrationManifest};
 pub use error::Error;

@@ -39,7 +39,7 @@ pub fn lower_integer(graph: &Graph, params: &Params, config: &QuantConfig) -> Re
 }
 
 /// The activation of quant-core with the meaning of the graph's.
-fn activation(activation: Activation) -> quant_core::Activation {
+pub(crate) fn activation(activation: Activation) -> quant_core::Activation {
     match activation {
         Activation::Silu => quant_core::Activation::Silu,
         Activation::Relu => quant_core::Activation::Relu,
@@ -50,7 +50,7 @@ fn activation(activation: Activation) -> quant_core::Activation {
     }
 }
 
-fn geometry(conv: &Conv) -> ConvGeometry {
+pub(crate) fn geometry(conv: &Conv) -> ConvGeometry {
     ConvGeometry {
         in_channels: conv.in_channels,
         out_channels: conv.out_channels,

@@ -5,7 +5,8 @@
 use clap::Parser;
 use coco_eval::{Comparison, Summary};
 use examples::arguments::{
-    ConcatArgument, EvaluationArguments, PreactivationArgument, SchemeArgument, parse_image_size,
+    ConcatArgument, EvaluationArguments, PreactivationArgument, SchemeArgument, given_or_asset,
+    parse_image_size,
 };
 use examples::calibration::Calibration;
 use examples::calibration_file::{PREPROCESSING, SavedCalibration};
@@ -13,6 +14,8 @@ use examples::calibration_source::CalibrationSource;
 use examples::dataset::Dataset;
 use examples::demo;
 use examples::error::{Error, Result, exit};
+use examples::images::list_images;
+use examples::methods::{LayerImages, MethodChoice};
 use examples::model_inputs::ModelInputs;
 use examples::network::{Model, Network};
 use examples::output::{
@@ -22,7 +25,10 @@ use examples::resources::{cpu_seconds, peak_rss_bytes};
 use examples::run::{Evaluated, Options, Outcome, evaluate};
 use examples::summary::{Clock, IMAGES_FILE, Inputs, Manifest, Run, SummaryFile};
 use examples::weights::{WeightArguments, reconstruct};
-use ptq::{Fusion, Method, Placement, PlacementOptions, QuantConfig, Width, lower_float, lower_integer};
+use ptq::{
+    Fusion, GroupChoice, Placement, PlacementOptions, QuantConfig, ReconstructedLayer, Width, lower_float,
+    lower_integer,
+};
 use quant_core::Scheme;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -48,7 +54,7 @@ struct Arguments {
     /// Take the statistics from this file, which `calibrate` wrote, instead of running the float network on images
     #[arg(long, value_name = "FILE", conflicts_with_all = ["calibration", "num_calib"])]
     calibration_file: Option<PathBuf>,
-    /// Methods: all (the first five), or some of max,minmax,percentile,entropy,mse,sqnr,octav,aciq,aciq-gauss,aciq-laplace
+    /// Methods: all (the first five), auto (the best for each tensor), or some of max,minmax,percentile,entropy,mse,sqnr,octav,aciq,aciq-gauss,aciq-laplace
     #[arg(long, default_value = "all", value_delimiter = ',')]
     methods: Vec<String>,
     /// Calibrate on at most this many images, the first by name
@@ -68,6 +74,9 @@ struct Arguments {
     concat: ConcatArgument,
     #[command(flatten)]
     weight: WeightArguments,
+    /// Folder of the images that auto, --rounding and --bias-correction look at [default: the images to calibrate on]
+    #[arg(long)]
+    layer_images: Option<PathBuf>,
     /// Leave convolutions whose name starts with this in f32; may be repeated
     #[arg(long)]
     float_layers: Vec<String>,
@@ -85,6 +94,11 @@ struct Arguments {
     json: bool,
 }
 
+/// Images that `auto` looks at.
+const AUTO_IMAGES: usize = 16;
+/// Images that layers are reconstructed with.
+const RECONSTRUCTION_IMAGES: usize = 64;
+
 /// Share of the sets of images that an interval holds.
 const CONFIDENCE: f64 = 0.95;
 
@@ -97,12 +111,16 @@ struct Candidate {
     name: String,
     network: Network,
     quantized: Option<(Width, Scheme)>,
+    /// What `auto` chose.
+    choices: Vec<GroupChoice>,
+    /// What reconstruction gained.
+    layers: Vec<ReconstructedLayer>,
 }
 
 /// Everything that was read and checked before the work begins.
 struct Job {
     inputs: Inputs,
-    methods: Vec<Method>,
+    methods: Vec<MethodChoice>,
     model: Model,
     dataset: Dataset,
     category_ids: Vec<i64>,
@@ -135,7 +153,7 @@ fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn load(arguments: &Arguments) -> Result<Job> {
-    let methods = parse_methods(&arguments.methods)?;
+    let methods = MethodChoice::parse_all(&arguments.methods)?;
     check_writable(&arguments.out)?;
     let file = arguments.calibration_file.as_deref().map(SavedCalibration::read).transpose()?;
     let inputs = inputs(arguments, file.as_ref())?;
@@ -192,29 +210,6 @@ fn check_float_layers(model: &Model, arguments: &Arguments) -> Result<()> {
         }),
         None => Ok(()),
     }
-}
-
-fn parse_methods(names: &[String]) -> Result<Vec<Method>> {
-    if names == ["all"] {
-        return Ok(Method::ALL.to_vec());
-    }
-    let parse = |name: &String| {
-        let expected = "expected all, or some of max, minmax, percentile, entropy, mse, sqnr, octav, aciq, aciq-gauss, aciq-laplace";
-        Method::from_name(name).ok_or_else(|| Error::Argument {
-            option: "--methods",
-            value: name.clone(),
-            expected,
-        })
-    };
-    let mut methods = Vec::new();
-    for name in names {
-        let method = parse(name)?;
-        // Twice the same would be written to one file.
-        if !methods.contains(&method) {
-            methods.push(method);
-        }
-    }
-    Ok(methods)
 }
 
 fn inputs(arguments: &Arguments, file: Option<&SavedCalibration>) -> Result<Inputs> {
@@ -276,7 +271,13 @@ fn placements(model: &Model, arguments: &Arguments) -> Vec<Placement> {
 fn candidates(job: &Job, arguments: &Arguments, calibration: &Calibration) -> Result<Vec<Candidate>> {
     let model = &job.model;
     let float = model.network(lower_float(&model.graph, &model.params, Fusion::Fused)?, job.inputs.size)?;
-    let mut candidates = vec![Candidate { name: "float".to_owned(), network: float, quantized: None }];
+    let mut candidates = vec![Candidate {
+        name: "float".to_owned(),
+        network: float,
+        quantized: None,
+        choices: Vec::new(),
+        layers: Vec::new(),
+    }];
     for placement in &job.placements {
         for method in &job.methods {
             candidates.push(candidate(job, arguments, calibration, placement, *method)?);
@@ -290,30 +291,33 @@ fn candidate(
     arguments: &Arguments,
     calibration: &Calibration,
     placement: &Placement,
-    method: Method,
+    method: MethodChoice,
 ) -> Result<Candidate> {
     let Model { graph, params, .. } = &job.model;
     let scheme = arguments.scheme.into();
-    let mut config = QuantConfig::calibrate(graph, placement, &calibration.collection, method, scheme)?;
+    let statistics = &calibration.collection;
+    let (mut config, choices) = match method {
+        MethodChoice::Method(method) => {
+            (QuantConfig::calibrate(graph, placement, statistics, method, scheme)?, Vec::new())
+        }
+        MethodChoice::Auto => {
+            let images = layer_images(job, arguments, AUTO_IMAGES)?;
+            let choice = job.in_pool(|| images.choose(&job.model, placement, statistics, scheme))?;
+            (choice.config, choice.groups)
+        }
+    };
     config.weights = arguments.weight.config()?;
     let stays_float =
         |name: &&str| arguments.float_layers.iter().any(|prefix| name.starts_with(prefix.as_str()));
     config.float =
         graph.nodes().iter().map(|n| n.name.as_str()).filter(stays_float).map(str::to_owned).collect();
-    let program = match arguments.weight.reconstruction() {
-        None => lower_integer(graph, params, &config)?,
+    let (program, layers) = match arguments.weight.reconstruction() {
+        None => (lower_integer(graph, params, &config)?, Vec::new()),
         Some(how) => {
-            let (images, size) = (&job.calibration_images, job.inputs.size);
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(job.threads).build()?;
-            let skip_bad = arguments.evaluation.skip_bad;
-            let done = pool.install(|| reconstruct(&how, &job.model, &config, images, size, skip_bad))?;
-            if std::env::var_os("DBG").is_some() {
-                for l in &done.layers {
-                    eprintln!("{l:?}");
-                }
-            }
+            let images = layer_images(job, arguments, RECONSTRUCTION_IMAGES)?;
+            let done = job.in_pool(|| reconstruct(&how, &job.model, &config, &images))?;
             config.weight_scales = done.weight_scales;
-            lower_integer(graph, &done.params, &config)?
+            (lower_integer(graph, &done.params, &config)?, done.layers)
         }
     };
     let mut network = job.model.network(program, job.inputs.size)?;
@@ -321,7 +325,24 @@ fn candidate(
     let width = placement.options().preactivation;
     let suffix = if width == Width::Bits8 { "-pre8" } else { "" };
     let name = format!("{}{suffix}", method.name());
-    Ok(Candidate { name, network, quantized: Some((width, method.scheme(scheme))) })
+    Ok(Candidate { name, network, quantized: Some((width, method.scheme(scheme))), choices, layers })
+}
+
+/// The images to look at layers with: of the calibration images the first, or of the folder that is named beside a file.
+fn layer_images(job: &Job, arguments: &Arguments, most: usize) -> Result<LayerImages> {
+    let mut paths = match (&job.source, &arguments.layer_images) {
+        (CalibrationSource::Images(paths), None) => paths.clone(),
+        (_, given) => list_images(&given_or_asset(given.clone(), "--layer-images", "coco/train128")?)?,
+    };
+    paths.truncate(most);
+    Ok(LayerImages { paths, size: job.inputs.size, skip_bad: arguments.evaluation.skip_bad })
+}
+
+impl Job {
+    /// Runs `work` on the threads asked for.
+    fn in_pool<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        rayon::ThreadPoolBuilder::new().num_threads(self.threads).build()?.install(work)
+    }
 }
 
 /// Saves every network; nothing is written before all has been evaluated.
@@ -377,6 +398,8 @@ fn write_network(
         ms_per_image: outcome.ms_per_image,
         model_bytes,
         file,
+        choices: candidate.choices.clone(),
+        layers: candidate.layers.clone(),
         detections_sha256: sha256(&detections),
         detections_file,
     })

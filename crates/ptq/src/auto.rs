@@ -1,0 +1,306 @@
+//! The method for each tensor whose quantised result stays closest to the float one.
+
+use crate::calibrate::format;
+use crate::lower::{activation, geometry};
+use crate::{Collection, Error, Fusion, Method, Placement, QuantConfig, Rule, lower_float};
+use nn_graph::{Conv, Graph, Op, Params, TensorId};
+use quant_core::{
+    Constant, Description, Executor, Format, Program, Rounding, Scheme, Step, StepOp, TensorInfo, Values,
+};
+use serde::Serialize;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// What one method would do to a group of tensors.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct MethodError {
+    /// The method.
+    pub method: Method,
+    /// Scheme of its quantiser.
+    pub scheme: Scheme,
+    /// Its quantiser.
+    pub format: Format,
+    /// Squared error of what is computed from the group's tensors, relative to the square of that: mean over the readers.
+    pub error: f64,
+}
+
+/// The choice for one group of tensors.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GroupChoice {
+    /// The group's first tensor.
+    pub tensor: String,
+    /// The method taken: the first with the least error.
+    pub method: Method,
+    /// Every method's error; of methods with the same quantiser, all.
+    pub methods: Vec<MethodError>,
+}
+
+/// Every group's choice.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    /// The configuration that follows.
+    pub config: QuantConfig,
+    /// Groups that had a choice, in graph order.
+    pub groups: Vec<GroupChoice>,
+    /// Images looked at.
+    pub images: usize,
+}
+
+impl QuantConfig {
+    /// Chooses among `methods` for every group by the error that its quantiser alone makes in what is computed from it.
+    ///
+    /// On float activations `x` of `images` (planar, of the given height and width) a reader computes `r(x)`: a convolution its
+    /// sums, an activation its function, and everything else `x` itself. A method's error is the mean over all readers of
+    /// `sum |r(Q(x)) - r(x)|^2 / sum |r(x)|^2`. Groups of 16 bits and the image have no choice. The result depends on the order of
+    /// images in the last bits of the sums, and not on the number of threads. After each image `progress` is called.
+    ///
+    /// # Errors
+    /// [`Error::NoValues`] without images or methods; the errors of `images`, [`QuantConfig::calibrate`], lowering and running.
+    #[expect(clippy::too_many_arguments, reason = "as calibrate, and what it has to look at")]
+    pub fn calibrate_by_output<E: From<Error>>(
+        graph: &Graph,
+        params: &Params,
+        placement: &Placement,
+        collection: &Collection,
+        methods: &[Method],
+        scheme: Scheme,
+        size: [usize; 2],
+        images: impl IntoIterator<Item = Result<Vec<f32>, E>>,
+        mut progress: impl FnMut(),
+    ) -> Result<Choice, E> {
+        let first = methods.first().ok_or(Error::NoValues)?;
+        let mut config = Self::calibrate(graph, placement, collection, *first, scheme)?;
+        let float = lower_float(graph, params, Fusion::EveryTensor)?;
+        let mut executor = Executor::new(&float, size[0], size[1]).map_err(Error::from)?;
+        let mut search = Search::new(graph, params, placement, collection, methods, scheme)?;
+        let mut count = 0;
+        for image in images {
+            search.look_at(&mut executor, &image?)?;
+            count += 1;
+            progress();
+        }
+        if count == 0 {
+            return Err(Error::NoValues.into());
+        }
+        let groups = search.choose(graph, placement, &mut config);
+        Ok(Choice { config, groups, images: count })
+    }
+}
+
+/// A group that has a choice.
+struct Candidates {
+    group: usize,
+    methods: Vec<MethodError>,
+}
+
+/// What is computed from a tensor: a program of one step; none where that is the tensor itself.
+type Reader = Option<Box<Program>>;
+
+/// A tensor of a group with its readers.
+struct Watched {
+    candidates: usize,
+    readers: Vec<(Reader, Sums)>,
+}
+
+/// Sums over all images.
+struct Sums {
+    signal: f64,
+    /// Per method.
+    errors: Vec<f64>,
+}
+
+struct Search {
+    candidates: Vec<Candidates>,
+    watched: BTreeMap<String, Watched>,
+}
+
+impl Search {
+    fn new(
+        graph: &Graph,
+        params: &Params,
+        placement: &Placement,
+        collection: &Collection,
+        methods: &[Method],
+        scheme: Scheme,
+    ) -> Result<Self, Error> {
+        let consumers = graph.consumers();
+        let mut search = Self { candidates: Vec::new(), watched: BTreeMap::new() };
+        for (index, group) in placement.groups().iter().enumerate() {
+            if group.rule == Rule::ImageInput || group.width != crate::Width::Bits8 {
+                continue;
+            }
+            let of_method = |&method: &Method| {
+                let format = format(graph, group, collection, method, scheme)?;
+                Ok(MethodError { method, scheme: method.scheme(scheme), format, error: 0.0 })
+            };
+            let methods = methods.iter().map(of_method).collect::<Result<Vec<_>, Error>>();
+            let methods = methods.map_err(|error| error.of(&graph.node(group.members[0]).name))?;
+            for &id in &group.members {
+                let readers = readers(graph, params, placement, &consumers, id)?;
+                let sums = |reader| (reader, Sums { signal: 0.0, errors: vec![0.0; methods.len()] });
+                let readers = readers.into_iter().map(sums).collect();
+                let watched = Watched { candidates: search.candidates.len(), readers };
+                search.watched.insert(graph.node(id).name.clone(), watched);
+            }
+            search.candidates.push(Candidates { group: index, methods });
+        }
+        Ok(search)
+    }
+
+    fn look_at(&mut self, executor: &mut Executor<'_>, image: &[f32]) -> Result<(), Error> {
+        let (program, shapes) = (executor.program(), executor.shapes().to_vec());
+        let mut outcome = Ok(());
+        executor.run_with(image, |tensor, values| {
+            let name = &program.tensors()[tensor].name;
+            let (Some(watched), Values::F32(values)) = (self.watched.get_mut(name), values) else { return };
+            let methods = &self.candidates[watched.candidates].methods;
+            if outcome.is_ok() {
+                outcome = watched.add(methods, values, shapes[tensor]).map_err(|error| error.of(name));
+            }
+        })?;
+        outcome
+    }
+
+    fn choose(self, graph: &Graph, placement: &Placement, config: &mut QuantConfig) -> Vec<GroupChoice> {
+        let mut choices = Vec::new();
+        for (index, candidates) in self.candidates.into_iter().enumerate() {
+            let readers: Vec<&Sums> = self
+                .watched
+                .values()
+                .filter(|watched| watched.candidates == index)
+                .flat_map(|watched| watched.readers.iter().map(|(_, sums)| sums))
+                .filter(|sums| sums.signal > 0.0)
+                .collect();
+            let mut methods = candidates.methods;
+            for (k, method) in methods.iter_mut().enumerate() {
+                let relative = readers.iter().map(|sums| sums.errors[k] / sums.signal);
+                method.error = relative.sum::<f64>() / readers.len().max(1) as f64;
+            }
+            let group = &placement.groups()[candidates.group];
+            let Some(best) = methods.iter().copied().reduce(|a, b| if b.error < a.error { b } else { a })
+            else {
+                continue;
+            };
+            for &id in &group.members {
+                config.formats.insert(graph.node(id).name.clone(), best.format);
+            }
+            let tensor = graph.node(group.members[0]).name.clone();
+            choices.push(GroupChoice { tensor, method: best.method, methods });
+        }
+        choices
+    }
+}
+
+impl Watched {
+    fn add(&mut self, methods: &[MethodError], values: &[f32], shape: [usize; 3]) -> Result<(), Error> {
+        let quantized: Vec<Vec<f32>> = methods
+            .iter()
+            .enumerate()
+            .map(|(k, method)| match same_format(methods, k) {
+                Some(_) => Vec::new(),
+                None => values.iter().map(|&x| fake_quantized(x, method.format)).collect(),
+            })
+            .collect();
+        for (reader, sums) in &mut self.readers {
+            let mut executor = match reader {
+                Some(program) => Some(Executor::new(program, shape[1], shape[2])?),
+                None => None,
+            };
+            let wanted = read(&mut executor, values)?;
+            sums.signal += wanted.iter().map(|&y| squared(y)).sum::<f64>();
+            for (k, values) in quantized.iter().enumerate() {
+                sums.errors[k] = match same_format(methods, k) {
+                    Some(other) => sums.errors[other],
+                    None => {
+                        let found = read(&mut executor, values)?;
+                        let errors = found.iter().zip(wanted.iter()).map(|(found, y)| squared(found - y));
+                        sums.errors[k] + errors.sum::<f64>()
+                    }
+                };
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The first method with the quantiser of method `k`, if that is another: methods often agree, and then one of them is enough.
+fn same_format(methods: &[MethodError], k: usize) -> Option<usize> {
+    methods[..k].iter().position(|other| other.format == methods[k].format)
+}
+
+/// What is computed from `values`.
+fn read<'v>(executor: &mut Option<Executor<'_>>, values: &'v [f32]) -> Result<Cow<'v, [f32]>, Error> {
+    let Some(executor) = executor else { return Ok(Cow::Borrowed(values)) };
+    executor.run(values)?;
+    let outputs = executor.outputs().next();
+    Ok(Cow::Owned(outputs.map(|(_, values)| values.to_f32(Format::F32)).unwrap_or_default()))
+}
+
+/// The steps that read `id`, but for those that only move its values to tensors of its own group.
+fn readers(
+    graph: &Graph,
+    params: &Params,
+    placement: &Placement,
+    consumers: &[Vec<TensorId>],
+    id: TensorId,
+) -> Result<Vec<Reader>, Error> {
+    let mut readers = Vec::new();
+    if graph.outputs().contains(&id) {
+        readers.push(None);
+    }
+    for &consumer in &consumers[id.index()] {
+        let node = graph.node(consumer);
+        match &node.op {
+            Op::Conv(conv) => readers.push(Some(Box::new(sums_of(&node.name, conv, params)?))),
+            Op::Activation(function) => {
+                let op = StepOp::Activation(activation(*function));
+                readers.push(Some(Box::new(one_step(op, [node.channels; 2], BTreeMap::new())?)));
+            }
+            _ if std::ptr::eq(placement.group(consumer), placement.group(id)) => {}
+            _ => readers.push(None),
+        }
+    }
+    Ok(readers)
+}
+
+/// A program that computes a convolution without its bias.
+fn sums_of(name: &str, conv: &Conv, params: &Params) -> Result<Program, Error> {
+    let weight = format!("{name}.weight");
+    let values = params.get(&weight).ok_or_else(|| Error::Parameter { name: weight.clone() })?;
+    let bias = format!("{name}.bias");
+    let op = StepOp::ConvF32 {
+        geometry: geometry(conv),
+        weight: weight.clone(),
+        bias: bias.clone(),
+        activation: None,
+    };
+    let constants = BTreeMap::from([
+        (weight, Constant::F32(values.data().to_vec())),
+        (bias, Constant::F32(vec![0.0; conv.out_channels])),
+    ]);
+    one_step(op, [conv.in_channels, conv.out_channels], constants)
+}
+
+/// A program in f32 that consists of `op`; `channels` that it reads and writes.
+fn one_step(
+    op: StepOp,
+    channels: [usize; 2],
+    constants: BTreeMap<String, Constant>,
+) -> Result<Program, Error> {
+    let tensor = |name: &str, channels| TensorInfo { name: name.to_owned(), channels, format: Format::F32 };
+    let description = Description {
+        tensors: vec![tensor("read", channels[0]), tensor("computed", channels[1])],
+        steps: vec![Step { name: "reader".to_owned(), op, inputs: vec![0], output: 1 }],
+        outputs: vec![1],
+    };
+    Ok(Program::new(description, constants)?)
+}
+
+fn squared(x: f32) -> f64 {
+    f64::from(x) * f64::from(x)
+}
+
+fn fake_quantized(x: f32, format: Format) -> f32 {
+    let (Some(params), Some((low, high))) = (format.params(), format.range()) else { return x };
+    params.dequantize(params.quantize(f64::from(x), low, high, Rounding::HalfEven))
+}
