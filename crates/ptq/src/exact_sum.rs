@@ -56,7 +56,7 @@ impl ExactSum {
     /// The sum, rounded once to the nearest f64, halves to even.
     pub(crate) fn value(&self) -> f64 {
         let magnitude = if self.is_negative() { self.negated() } else { self.clone() };
-        let rounded = magnitude.round();
+        let rounded = magnitude.nearest();
         if self.is_negative() { -rounded } else { rounded }
     }
 
@@ -83,7 +83,7 @@ impl ExactSum {
     }
 
     /// The nearest f64 to a sum that is not negative.
-    fn round(&self) -> f64 {
+    fn nearest(&self) -> f64 {
         let Some(top) = self.limbs.iter().rposition(|limb| *limb > 0) else { return 0.0 };
         let length = 64 * top as u32 + self.limbs[top].ilog2() + 1;
         // Up to 53 bits, the number of units is the pattern of bits of the f64.
