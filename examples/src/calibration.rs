@@ -5,6 +5,7 @@ use crate::images::{decode, prepare};
 use crate::network::Model;
 use crate::output::{sha256_file, sha256_list};
 use crate::workers;
+use ptq::coverage::{Coverage, CoverageRule};
 use ptq::{CalibrationFile, CalibrationImage, Collection, Fusion, Placement, lower_float};
 use quant_core::Executor;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,12 @@ pub struct Calibration {
 }
 
 impl Calibration {
+    /// Whether the images were enough.
+    #[must_use]
+    pub fn coverage(&self) -> Coverage {
+        Coverage::new(&self.images, &self.collection, CoverageRule::default())
+    }
+
     /// SHA-256 over names and contents of the images used, as of [`crate::output::sha256_files`].
     #[must_use]
     pub fn images_sha256(&self) -> String {
@@ -64,9 +71,9 @@ pub fn calibrate(
                 return Ok(None);
             };
             let (input, _) = prepare(&picture, size)?;
-            collection.observe(&program, executor, &input)?;
+            let maxima = collection.observe_image(&program, executor, &input)?;
             collection.check_values().map_err(Error::activations(&images[index]))?;
-            listed(&images[index]).map(Some)
+            listed(&images[index], maxima).map(Some)
         })?;
     let used: Vec<CalibrationImage> = used.into_iter().flatten().collect();
     if used.is_empty() {
@@ -78,11 +85,11 @@ pub fn calibrate(
     Ok(Calibration { collection, images: used, skipped })
 }
 
-/// An image's name and hash.
+/// An image with its name and hash.
 ///
 /// # Errors
 /// Names the file that can't be read.
-pub fn listed(path: &Path) -> Result<CalibrationImage> {
+pub fn listed(path: &Path, maxima: Vec<f32>) -> Result<CalibrationImage> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(CalibrationImage { name, sha256: sha256_file(path)? })
+    Ok(CalibrationImage { name, sha256: sha256_file(path)?, maxima })
 }

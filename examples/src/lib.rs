@@ -13,6 +13,7 @@ pub mod calibration_source;
 pub mod calibration_table;
 pub mod comparison;
 pub mod comparison_text;
+pub mod coverage_table;
 pub mod csv;
 pub mod curves;
 pub mod dataset;

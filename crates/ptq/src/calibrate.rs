@@ -39,13 +39,28 @@ impl Collection {
         executor: &mut Executor<'_>,
         image: &[f32],
     ) -> Result<(), Error> {
+        self.observe_image(program, executor, image).map(drop)
+    }
+
+    /// The same; gives the largest magnitude that each tensor of the collection has on this image, in the order of their names.
+    ///
+    /// # Errors
+    /// As [`Executor::run`].
+    pub fn observe_image(
+        &mut self,
+        program: &Program,
+        executor: &mut Executor<'_>,
+        image: &[f32],
+    ) -> Result<Vec<f32>, Error> {
+        let started = self.tensors.iter_mut().map(|(name, statistics)| (name.as_str(), (statistics, 0f32)));
+        let mut tensors: BTreeMap<&str, _> = started.collect();
         executor.run_with(image, |tensor, values| {
-            let statistics = self.tensors.get_mut(&program.tensors()[tensor].name);
-            if let (Some(statistics), Values::F32(values)) = (statistics, values) {
-                statistics.observe(values);
+            let found = tensors.get_mut(program.tensors()[tensor].name.as_str());
+            if let (Some((statistics, largest)), Values::F32(values)) = (found, values) {
+                *largest = largest.max(statistics.observe_largest(values));
             }
         })?;
-        Ok(())
+        Ok(tensors.into_values().map(|(_, largest)| largest).collect())
     }
 
     /// Adds another collection; the order of merging does not matter.

@@ -16,13 +16,15 @@ use std::collections::BTreeMap;
 const MAX_TENSORS: usize = 4096;
 
 /// An image that was calibrated on.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CalibrationImage {
     /// Its file name, without the folder.
     pub name: String,
     /// SHA-256 of its content, in hexadecimal.
     pub sha256: String,
+    /// The largest magnitude of each tensor on this image, in the order of the tensors' names ([`Collection::observe_image`]).
+    pub maxima: Vec<f32>,
 }
 
 impl CalibrationImage {
@@ -35,7 +37,7 @@ impl CalibrationImage {
             return Err(CalibrationFileError::Empty { what: "images" });
         }
         let mut by_content = BTreeMap::new();
-        for Self { name, sha256 } in images {
+        for Self { name, sha256, .. } in images {
             check_sha256("an image's sha256", sha256)?;
             if let Some(other) = by_content.insert(sha256, name) {
                 let (name, other, sha256) = (name.clone(), String::clone(other), sha256.clone());
@@ -63,18 +65,20 @@ impl CalibrationFile {
     ///
     /// # Errors
     /// Hashes that are not 64 hexadecimal digits, a size out of range, no image, no tensor or more than 4096, two images of the same
-    /// content (whatever their names), more than 2^53 values, or a number of values that is no multiple of the number of images.
+    /// content (whatever their names), more than 2^53 values, a number of values that is no multiple of the number of images,
+    /// or images' largest magnitudes that are not one per tensor or have another maximum than its bounds.
     pub fn new(
         manifest: CalibrationManifest,
         mut images: Vec<CalibrationImage>,
         images_skipped: u64,
         collection: Collection,
     ) -> Result<Self, CalibrationFileError> {
-        images.sort_unstable();
+        images.sort_unstable_by(|a, b| (&a.name, &a.sha256).cmp(&(&b.name, &b.sha256)));
         let file = Self { manifest, images, images_skipped, collection };
         file.manifest.check()?;
         CalibrationImage::check_all(&file.images)?;
         file.check_collection()?;
+        file.check_maxima()?;
         Ok(file)
     }
 
@@ -162,6 +166,23 @@ impl CalibrationFile {
             }
             None => Ok(()),
         }
+    }
+
+    /// Every image has a magnitude for every tensor, and the largest are those of the bounds.
+    fn check_maxima(&self) -> Result<(), CalibrationFileError> {
+        let tensors = self.collection.iter().count();
+        if let Some(image) = self.images.iter().find(|image| image.maxima.len() != tensors) {
+            let (image, found) = (image.name.clone(), image.maxima.len());
+            return Err(CalibrationFileError::MaximaCount { image, found, tensors });
+        }
+        for (place, (tensor, statistics)) in self.collection.iter().enumerate() {
+            let maxima = || self.images.iter().map(|image| image.maxima[place]);
+            let (found, expected) = (maxima().fold(0.0, f32::max), statistics.absolute_maximum());
+            if found != expected || maxima().any(|maximum| maximum.is_nan() || maximum.is_sign_negative()) {
+                return Err(CalibrationFileError::Maxima { tensor: tensor.to_owned(), found, expected });
+            }
+        }
+        Ok(())
     }
 
     fn check_collection_size(&self) -> Result<(), CalibrationFileError> {

@@ -7,6 +7,7 @@ mod calibrate;
 mod calibration_file;
 pub mod compat;
 mod counting;
+pub mod coverage;
 mod entropy;
 mod equalize;
 mod error;

@@ -127,6 +127,12 @@ pub struct Statistics {
 impl Statistics {
     /// Adds values. All values of a tensor that belong together have to come in one call, if sums are to be equal to the bit.
     pub fn observe(&mut self, values: &[f32]) {
+        self.observe_largest(values);
+    }
+
+    /// Adds values; gives the largest magnitude of the finite ones, 0 if there are none.
+    pub(crate) fn observe_largest(&mut self, values: &[f32]) -> f32 {
+        let mut largest = 0f32;
         let mut tally = Tally::new();
         let (mut sum, mut squares) = (0.0, 0.0);
         // A count grows by one a value at most, so it fits between two emptyings.
@@ -135,7 +141,9 @@ impl Statistics {
                 let survey = survey(block);
                 (sum, squares) = (sum + survey.sum, squares + survey.squares);
                 if let Some((low, high)) = self.note(block.len(), &survey) {
-                    let exponent = exponent_above(low.abs().max(high.abs()));
+                    let magnitude = low.abs().max(high.abs());
+                    largest = largest.max(magnitude);
+                    let exponent = exponent_above(magnitude);
                     if exponent > self.histogram.exponent {
                         self.histogram.take(&mut tally.tables);
                         self.histogram.grow(exponent);
@@ -148,6 +156,7 @@ impl Statistics {
         }
         self.sum.add(sum);
         self.squares.add(squares);
+        largest
     }
 
     /// Counts special values of a block and tells its extremes, if it has finite values.

@@ -27,9 +27,14 @@ fn collect(images: &[(usize, [f32; 4])]) -> CalibrationFile {
         tensors[0].1.observe(values);
         tensors[1].1.observe(&values.map(|value| value * -3.0));
     }
-    let image = |(index, _): &(usize, [f32; 4])| CalibrationImage {
+    let image = |(index, values): &(usize, [f32; 4])| CalibrationImage {
         name: format!("{index}.png"),
         sha256: format!("{index:064x}"),
+        maxima: [1.0, -3.0]
+            .map(|factor| {
+                values.iter().map(|v| (v * factor).abs()).filter(|v| v.is_finite()).fold(0.0, f32::max)
+            })
+            .to_vec(),
     };
     let collection: Collection = tensors.into_iter().map(|(name, s)| (name.to_owned(), s)).collect();
     CalibrationFile::new(manifest(), images.iter().map(image).collect(), 1, collection).unwrap()
@@ -96,7 +101,9 @@ fn parts_that_do_not_belong_together_are_refused() {
     };
     let fewer: Collection =
         two.collection().iter().take(1).map(|(name, s)| (name.to_owned(), s.clone())).collect();
-    let fewer = CalibrationFile::new(manifest(), two.images().to_vec(), 0, fewer).unwrap();
+    let mut fewer_maxima = two.images().to_vec();
+    fewer_maxima[0].maxima.truncate(1);
+    let fewer = CalibrationFile::new(manifest(), fewer_maxima, 0, fewer).unwrap();
     let rows = [
         (one.clone(), "the images 0.png and 0.png"),
         (fewer, "the tensor b"),
@@ -183,7 +190,12 @@ fn files_that_cannot_be_right_are_refused() {
     let good: Value = serde_json::from_str(&text).unwrap();
     let twice = json!([good["images"][0], good["images"][0]]);
     let doubled = json!([good["tensors"][0], good["tensors"][0]]);
-    let rows: [(&str, Value, &str); 16] = [
+    let rows: [(&str, Value, &str); 21] = [
+        ("/images/0/maxima", json!([2.0]), "the image 0.png has 1 maxima, but there are 2 tensors"),
+        ("/images/0/maxima/0", json!(1.5), "a: the images' maxima reach 1.5, the bounds 2,"),
+        ("/images/0/maxima/1", json!(1e39), "number out of range"),
+        ("/images/0/maxima/1", json!(-6.0), "b: the images' maxima reach 0, the bounds 6,"),
+        ("/images/0/maxima", json!({}), "not a calibration file"),
         ("/format_version", json!(2), "version 2"),
         ("/format_version", json!("1"), "not a calibration file"),
         ("/manifest/model_sha256", json!("abc"), "model_sha256 is \"abc\""),
@@ -238,7 +250,12 @@ fn counts_beyond_the_format_are_refused_and_do_not_overflow() {
 fn values_have_to_come_from_the_images() {
     let file = collect(&[(0, [1.0; 4]), (1, [2.0; 4]), (2, [3.0; 4])]);
     let listed = |count: usize| -> Vec<CalibrationImage> {
-        let image = |i| CalibrationImage { name: format!("{i}.png"), sha256: format!("{i:064x}") };
+        let maxima = vec![3.0, 9.0];
+        let image = |i| CalibrationImage {
+            name: format!("{i}.png"),
+            sha256: format!("{i:064x}"),
+            maxima: maxima.clone(),
+        };
         (0..count).map(image).collect()
     };
     let with = |count| CalibrationFile::new(manifest(), listed(count), 0, file.collection().clone());

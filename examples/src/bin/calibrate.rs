@@ -1,14 +1,15 @@
-//! Collects a detector's calibration statistics in a file, in one go or in parts, and shows them.
+//! Collects a detector's calibration statistics in a file, in one go or in parts, shows them, and tells whether they are enough.
 
 #![forbid(unsafe_code)]
 
 use clap::Parser;
 use examples::arguments::{ConcatArgument, parse_image_size, thread_count};
-use examples::calibration::{calibrate, listed};
+use examples::calibration::{Calibration, calibrate, listed};
 use examples::calibration_file::{SavedCalibration, manifest, merge};
 use examples::calibration_table::CalibrationTable;
+use examples::coverage_table::{coverage_table, judge};
 use examples::demo;
-use examples::error::{Error, Result, exit};
+use examples::error::{Error, Result, exit_with};
 use examples::images::first_images;
 use examples::model_inputs::ModelInputs;
 use examples::network::Model;
@@ -19,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use yolo_model::ImageSize;
 
-/// Collect calibration statistics for `quantize --calibration-file`, merge those of several parts, or show them.
+/// Collect calibration statistics for `quantize --calibration-file`, merge those of several parts, show them, or tell whether they are enough.
 ///
 /// Without --weights: the assets' yolov5n where YOLO_ASSETS is set, else the small demonstration model in fixtures/demo.
 #[derive(Parser)]
@@ -57,11 +58,18 @@ struct Arguments {
         "num_calib", "imgsz", "concat", "shard", "threads", "skip_bad"])]
     merge: Vec<PathBuf>,
     /// Show what a file tells of every tensor
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["merge", "weights", "model", "calibration", "num_calib",
-        "imgsz", "concat", "shard", "skip_bad", "out"])]
+    #[arg(long, value_name = "FILE", group = "view", conflicts_with_all = ["merge", "weights", "model", "calibration",
+        "num_calib", "imgsz", "concat", "shard", "skip_bad", "out"])]
     show: Option<PathBuf>,
-    /// With --show: print JSON instead of a table
-    #[arg(long, requires = "show")]
+    /// Tell whether a file's images were enough, and which tensors' ranges grow most with more of them
+    #[arg(long, value_name = "FILE", group = "view", conflicts_with_all = ["merge", "weights", "model", "calibration",
+        "num_calib", "imgsz", "concat", "shard", "threads", "skip_bad", "out"])]
+    coverage: Option<PathBuf>,
+    /// With --coverage: exit code 1 if they were not
+    #[arg(long, requires = "coverage")]
+    strict: bool,
+    /// With --show or --coverage: print JSON instead of a table
+    #[arg(long, requires = "view")]
     json: bool,
     /// The file to write
     #[arg(long, value_name = "FILE", default_value = "out/calibration.json")]
@@ -69,15 +77,30 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    exit(run(&Arguments::parse()))
+    exit_with(run(&Arguments::parse()))
 }
 
-fn run(arguments: &Arguments) -> Result<()> {
+fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if let Some(file) = &arguments.coverage {
+        return coverage(file, arguments);
+    }
     match &arguments.show {
         Some(file) => show(file, arguments),
         None if arguments.merge.is_empty() => save(&arguments.out, &collect(arguments)?),
         None => merge_parts(arguments),
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn coverage(path: &Path, arguments: &Arguments) -> Result<ExitCode> {
+    let file = SavedCalibration::read(path)?;
+    let coverage = Calibration::from(&file.content).coverage();
+    if arguments.json {
+        print(serde_json::to_string_pretty(&coverage)?)?;
+    } else {
+        print(coverage_table(&coverage))?;
     }
+    Ok(judge(&coverage, arguments.strict).unwrap_or(ExitCode::SUCCESS))
 }
 
 fn show(path: &Path, arguments: &Arguments) -> Result<()> {
@@ -132,7 +155,7 @@ fn images(arguments: &Arguments, inputs: &ModelInputs, shard: Option<Shard>) -> 
     let mut images = first_images(&folder, arguments.num_calib)?;
     if !arguments.skip_bad {
         // Before the work, and whatever the parts. Of files that can't be read, several may well be equal.
-        let listed = images.iter().map(|path| listed(path)).collect::<Result<Vec<_>>>()?;
+        let listed = images.iter().map(|path| listed(path, Vec::new())).collect::<Result<Vec<_>>>()?;
         CalibrationImage::check_all(&listed).map_err(Error::calibration_file(&folder))?;
     }
     if let Some(shard) = shard {

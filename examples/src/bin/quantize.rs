@@ -11,9 +11,10 @@ use examples::arguments::{
 use examples::calibration::Calibration;
 use examples::calibration_file::{PREPROCESSING, SavedCalibration};
 use examples::calibration_source::CalibrationSource;
+use examples::coverage_table::judge;
 use examples::dataset::Dataset;
 use examples::demo;
-use examples::error::{Error, Result, exit};
+use examples::error::{Error, Result, exit_with};
 use examples::images::list_images;
 use examples::methods::{LayerImages, MethodChoice};
 use examples::model_inputs::ModelInputs;
@@ -63,6 +64,9 @@ struct Arguments {
     /// Size of the network's input: SIDE or HEIGHTxWIDTH [default: the calibration file's, else 640; the demonstration's own]
     #[arg(long, value_parser = parse_image_size)]
     imgsz: Option<ImageSize>,
+    /// Exit with code 1, before anything is made, if there are too few calibration images; otherwise this is a warning
+    #[arg(long)]
+    strict: bool,
     /// Scheme of 8-bit activations, for all methods but max (symmetric) and minmax (affine)
     #[arg(long, value_enum, default_value = "affine")]
     scheme: SchemeArgument,
@@ -103,7 +107,7 @@ const RECONSTRUCTION_IMAGES: usize = 64;
 const CONFIDENCE: f64 = 0.95;
 
 fn main() -> ExitCode {
-    exit(run(&Arguments::parse()))
+    exit_with(run(&Arguments::parse()))
 }
 
 /// A network to be evaluated, and how it came about.
@@ -129,13 +133,16 @@ struct Job {
     threads: usize,
 }
 
-fn run(arguments: &Arguments) -> Result<()> {
+fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut clock = Clock::default();
     let job = load(arguments)?;
     announce(&job);
     clock.phase("load");
     let (size, skip_bad) = (job.inputs.size, arguments.evaluation.skip_bad);
     let calibration = job.source.statistics(&job.model, &job.placements, size, job.threads, skip_bad)?;
+    if let Some(code) = judge(&calibration.coverage(), arguments.strict) {
+        return Ok(code);
+    }
     clock.phase("calibrate");
     let candidates = candidates(&job, arguments, &calibration)?;
     clock.phase("quantise");
@@ -149,7 +156,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     let summary = summary(job, runs, clock, &calibration, evaluated.skipped, manifest);
     let text = serde_json::to_string_pretty(&summary)?;
     write_atomic(&arguments.out.join("summary.json"), text.as_bytes())?;
-    if arguments.json { print(text) } else { print(summary.table(&arguments.out)) }
+    if arguments.json { print(text) } else { print(summary.table(&arguments.out)) }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn load(arguments: &Arguments) -> Result<Job> {

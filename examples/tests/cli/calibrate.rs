@@ -2,7 +2,7 @@
 
 use crate::rows::{Row, check};
 use crate::support::{
-    CALIBRATION, MODEL, WEIGHTS, command, read_json, runs, succeed, succeed_json, text, workspace,
+    CALIBRATION, MODEL, WEIGHTS, command, read_json, run, runs, succeed, succeed_json, text, workspace,
 };
 use nn_graph::{Checkpoint, Params, write_safetensors};
 use serde_json::{Value, json};
@@ -120,6 +120,9 @@ fn files_that_do_not_fit_or_are_damaged_are_refused() {
     let file = text(whole());
     let lacks = changed(at, "lacks.json", |all| {
         all["tensors"].as_array_mut().unwrap().remove(0);
+        for image in all["images"].as_array_mut().unwrap() {
+            image["maxima"].as_array_mut().unwrap().remove(0);
+        }
     });
     let unknown = changed(at, "unknown.json", |all| all["tensors"][0]["name"] = json!("a.stranger"));
     let count = changed(at, "count.json", |all| all["tensors"][0]["statistics"]["zeros"] = json!(1u64 << 50));
@@ -178,6 +181,7 @@ fn files_that_do_not_fit_or_are_damaged_are_refused() {
         let says = [&[path.as_str()], says].concat();
         rows.push(Row::new(what, "quantize", &["--calibration-file", path], &says));
         rows.push(Row::new(what, "calibrate", &["--show", path], &says));
+        rows.push(Row::new(what, "calibrate", &["--coverage", path], &says));
         rows.push(Row::new(what, "calibrate", &["--merge", file, path], &says));
     }
     check(&rows, at);
@@ -279,4 +283,101 @@ fn skipped_images_are_counted_and_summed() {
         command("calibrate", &options("1/2")[1..]).arg("--out").arg(folder.path().join("no")).output();
     assert_eq!(ended.unwrap().status.code(), Some(2));
     assert!(!folder.path().join("no").exists());
+}
+
+/// A calibration file whose images are listed `times` times under other names and contents, with as many values.
+fn repeated(folder: &Path, name: &str, times: u64) -> String {
+    changed(folder, name, |all| {
+        let images = all["images"].as_array().unwrap().clone();
+        let again = |time: u64| {
+            images.iter().enumerate().map(move |(number, image)| {
+                let mut image = image.clone();
+                image["name"] = json!(format!("{time}-{number}.png"));
+                image["sha256"] = json!(format!("{:064x}", time * 1000 + number as u64));
+                image
+            })
+        };
+        all["images"] = (0..times).flat_map(again).collect();
+        for tensor in all["tensors"].as_array_mut().unwrap() {
+            multiply(&mut tensor["statistics"], times);
+        }
+    })
+}
+
+/// As if all values had been seen more often. Times is a power of two, so that sums stay exact.
+fn multiply(statistics: &mut Value, times: u64) {
+    for key in ["count", "zeros"] {
+        statistics[key] = json!(statistics[key].as_u64().unwrap() * times);
+    }
+    for key in ["sum", "squares"] {
+        let parts = statistics[key].as_array_mut().unwrap();
+        parts.iter_mut().for_each(|part| *part = json!(part.as_f64().unwrap() * times as f64));
+    }
+    for side in ["positive", "negative"] {
+        for run in statistics["histogram"][side].as_array_mut().unwrap() {
+            let counts = run[1].as_array_mut().unwrap();
+            counts.iter_mut().for_each(|count| *count = json!(count.as_u64().unwrap() * times));
+        }
+    }
+}
+
+#[test]
+fn too_few_images_are_a_warning_or_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let enough = repeated(folder.path(), "enough.json", 8);
+    let out = folder.path().join("out");
+    let coverage =
+        |file: &str, options: &[&str]| run("calibrate", &[&["--coverage", file], options].concat());
+    let quantize = |file: &str, options: &[&str]| {
+        let fixed = ["--methods", "max", "--calibration-file", file, "--out", text(&out)];
+        run("quantize", &[&fixed[..], options].concat())
+    };
+    let says =
+        "calibration: too few images: a new image exceeds a range that 12 have seen with probability 7.7 %";
+    let few = text(whole());
+    let strict = ["--strict"];
+    let rows = [
+        ("coverage", coverage(few, &[]), 0, "warning: "),
+        ("coverage, strict", coverage(few, &strict), 1, "error: "),
+        ("coverage of enough", coverage(&enough, &strict), 0, ""),
+        ("quantize, strict", quantize(few, &strict), 1, "error: "),
+    ];
+    assert!(!out.exists(), "the strict run wrote something");
+    let after = [
+        ("quantize", quantize(few, &[]), 0, "warning: "),
+        ("quantize with enough", quantize(&enough, &strict), 0, ""),
+    ];
+    for (what, ended, code, kind) in rows.into_iter().chain(after) {
+        assert_eq!(ended.code, Some(code), "{what}: {}", ended.stderr);
+        let told = ended.stderr.lines().any(|line| line.starts_with(&format!("{kind}{says}")));
+        let quiet = !ended.stderr.contains("too few images");
+        assert!(if kind.is_empty() { quiet } else { told }, "{what}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn coverage_tells_what_the_maxima_tell() {
+    let folder = tempfile::tempdir().unwrap();
+    let enough = repeated(folder.path(), "enough.json", 8);
+    let table = succeed("calibrate", &["--coverage", &enough]);
+    assert!(table.lines().last().unwrap().starts_with("enough images: doubling the 96 images"), "{table}");
+    let coverage = succeed_json("calibrate", &["--coverage", text(whole())]);
+    let file = read_json(whole());
+    assert_eq!((&coverage["images"], &coverage["verdict"]), (&json!(12), &json!("too-few-images")));
+    let tensors = coverage["tensors"].as_array().unwrap();
+    assert_eq!(tensors.len(), file["tensors"].as_array().unwrap().len());
+    for (place, tensor) in file["tensors"].as_array().unwrap().iter().enumerate() {
+        let row = tensors.iter().find(|row| row["tensor"] == tensor["name"]).unwrap();
+        let maxima = || {
+            file["images"].as_array().unwrap().iter().map(|image| image["maxima"][place].as_f64().unwrap())
+        };
+        let largest = maxima().fold(0.0, f64::max);
+        assert_eq!(row["amax"].as_f64().unwrap(), largest, "{row}");
+        let last = row["expected"].as_array().unwrap().last().unwrap();
+        assert!(last[0] == 12 && last[1].as_f64().unwrap() as f32 == largest as f32, "{row}");
+        // The file has the digits that tell one f32 from the next.
+        let mean = maxima().sum::<f64>() / 12.0;
+        assert!((row["expected"][0][1].as_f64().unwrap() / mean - 1.0).abs() < 1e-7, "{row}");
+        assert_eq!(row["steps"][0], json!([1, file["images"][0]["maxima"][place]]), "{row}");
+    }
 }

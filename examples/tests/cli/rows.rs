@@ -39,7 +39,7 @@ fn faults(row: &Row, out: &Path) -> Vec<String> {
     match row.program {
         "val" => arguments.extend(["--save-json", out.to_str().unwrap()]),
         "inspect" => {}
-        "calibrate" if arguments.contains(&"--show") => {}
+        "calibrate" if arguments.contains(&"--show") || arguments.contains(&"--coverage") => {}
         "evaluate" => arguments.extend(["--save-outcomes", out.to_str().unwrap()]),
         "compare" => arguments.extend(["--csv", out.to_str().unwrap()]),
         _ => arguments.extend(["--out", out.to_str().unwrap()]),

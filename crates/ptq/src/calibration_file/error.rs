@@ -81,6 +81,30 @@ pub enum CalibrationFileError {
         /// Images.
         images: usize,
     },
+    /// Largest magnitudes of an image that are not one per tensor.
+    #[error(
+        "the image {image} has {found} maxima, but there are {tensors} tensors; the file is damaged, calibrate again"
+    )]
+    MaximaCount {
+        /// The image.
+        image: String,
+        /// How many it has.
+        found: usize,
+        /// How many it should have.
+        tensors: usize,
+    },
+    /// Largest magnitudes that are negative, or not those of the bounds.
+    #[error(
+        "{tensor}: the images' maxima reach {found}, the bounds {expected}, or one is negative; the file is damaged, calibrate again"
+    )]
+    Maxima {
+        /// The tensor.
+        tensor: String,
+        /// The largest of all images.
+        found: f32,
+        /// The largest magnitude that the statistics tell.
+        expected: f32,
+    },
     /// Parts that have other tensors.
     #[error("the tensor {tensor} is in one part and not in another; collect all parts in the same way")]
     Tensors {
