@@ -5,13 +5,13 @@ use crate::methods::LayerImages;
 use crate::network::Model;
 use crate::progress::bar;
 use ptq::{
-    AdaRound, CoordinateDescent, Method, QuantConfig, Reconstruct, Reconstructed, ReconstructedLayer,
-    WeightConfig, WeightRounding,
+    AdaRound, BiasCorrection, CoordinateDescent, Method, QuantConfig, Reconstruct, Reconstructed,
+    ReconstructedLayer, WeightConfig, WeightRounding,
 };
 use quant_core::Granularity;
 
 /// Positions of every image that a layer is looked at.
-const POSITIONS: usize = 64;
+const POSITIONS: usize = 256;
 
 /// AdaRound with all samples in every step needs fewer steps than with samples drawn by chance, and larger ones.
 const LEARNING: AdaRound = AdaRound {
@@ -38,9 +38,25 @@ pub struct WeightArguments {
     /// How weights are rounded; all but nearest run the network on the calibration images once more per candidate
     #[arg(long, value_enum, default_value = "nearest")]
     pub rounding: RoundingArgument,
-    /// Set the means of the layers' outputs right by their biases, measured on the calibration images
+    /// What biases make up for
+    #[arg(long, value_enum, default_value = "none")]
+    pub bias_correction: BiasArgument,
+    /// Equalise the ranges of channels across layers first, where that does not change the network; layers that refuse are counted
     #[arg(long)]
-    pub bias_correction: bool,
+    pub equalize: bool,
+}
+
+/// What biases make up for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum BiasArgument {
+    /// Nothing.
+    None,
+    /// The mean shift of rounded weights, expected from BatchNorm alone; for rounding to nearest.
+    Analytic,
+    /// The mean shift of rounded weights, measured.
+    Weights,
+    /// Every mean shift, measured.
+    Outputs,
 }
 
 /// How weights are put on their grid.
@@ -67,13 +83,18 @@ impl WeightArguments {
     /// What is done to layers beyond rounding to nearest, if anything.
     #[must_use]
     pub fn reconstruction(&self) -> Option<Reconstruct> {
+        let bias_correction = match self.bias_correction {
+            BiasArgument::None | BiasArgument::Analytic => BiasCorrection::None,
+            BiasArgument::Weights => BiasCorrection::Weights,
+            BiasArgument::Outputs => BiasCorrection::Outputs,
+        };
         let rounding = match self.rounding {
-            RoundingArgument::Nearest if !self.bias_correction => return None,
+            RoundingArgument::Nearest if bias_correction == BiasCorrection::None => return None,
             RoundingArgument::Nearest => WeightRounding::Nearest,
             RoundingArgument::Adaround => WeightRounding::AdaRound(LEARNING),
             RoundingArgument::Descent => WeightRounding::CoordinateDescent(CoordinateDescent::default()),
         };
-        Some(Reconstruct { rounding, bias_correction: self.bias_correction, positions: POSITIONS })
+        Some(Reconstruct { rounding, bias_correction, positions: POSITIONS })
     }
 
     /// The configuration.

@@ -43,7 +43,7 @@ pub use method::{Degenerate, Distribution, Method, MethodReport, Range};
 pub use moving_average::MovingAverage;
 pub use order::{OrderReport, order_preserving};
 pub use placement::{ConcatPolicy, Group, Placement, PlacementOptions, Rule, Ties, Width};
-pub use reconstruct::{Reconstruct, Reconstructed, ReconstructedLayer, WeightRounding};
+pub use reconstruct::{BiasCorrection, Reconstruct, Reconstructed, ReconstructedLayer, WeightRounding};
 pub use scale_grid::ScaleGrid;
 pub use statistics::{BINS, Histogram, Statistics, StatisticsFault};
 pub use tables::{NcnnTable, OrtMaxima, OrtRanges, TableError, TensorRtCache};

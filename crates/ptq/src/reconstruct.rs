@@ -22,6 +22,19 @@ pub enum WeightRounding {
     CoordinateDescent(CoordinateDescent),
 }
 
+/// What the biases of convolutions make up for (empirical bias correction; Nagel et al., arXiv 1906.04721). Convolutions without a bias
+/// keep none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BiasCorrection {
+    /// Nothing.
+    None,
+    /// The shift of an output's mean that rounding the layer's own weights causes.
+    Weights,
+    /// Every shift of an output's mean, also that of clipping and of the layers before. Where activations are clipped the shift comes from
+    /// few positions, and taking it back moves all others: on trained detectors this can do more harm than good.
+    Outputs,
+}
+
 /// What is done to each integer convolution, in graph order.
 ///
 /// A layer is looked at with what the layers before, already treated, make of the images, and with the outputs of the float network
@@ -30,9 +43,8 @@ pub enum WeightRounding {
 pub struct Reconstruct {
     /// Rounding of weights.
     pub rounding: WeightRounding,
-    /// Whether the mean of each output channel is set right by the bias (empirical bias correction; Nagel et al., arXiv 1906.04721).
-    /// Rounding then need not care about means. Convolutions without a bias keep none.
-    pub bias_correction: bool,
+    /// Correction of biases. Rounding need not care about the means that it sets right.
+    pub bias_correction: BiasCorrection,
     /// Positions of every image and layer that are looked at.
     pub positions: usize,
 }
@@ -183,7 +195,7 @@ impl Reconstruct {
         let mut report = self.round_groups(&config, weight, &scales, &sums)?;
         report.0.name.clone_from(&layer.name);
         report.0.signal = layer.signal();
-        if self.bias_correction {
+        if self.bias_correction != BiasCorrection::None {
             report.0.bias_change = correct_bias(&layer.name, &report.1, &mut result.params);
         }
         result.weight_scales.insert(layer.name.clone(), scales);
@@ -212,10 +224,18 @@ impl Reconstruct {
         for ((weight, scales), sums) in weights.zip(scales).zip(sums) {
             let rounding = SoftRounding::new(weight, scales, spec.q_min(), spec.q_max())?;
             report.before += sums.mean_squared_error(&rounding.nearest())?;
-            let centred = if self.bias_correction { sums.centred() } else { sums.clone() };
-            weight.copy_from_slice(&self.round(&rounding, &centred)?);
-            report.after += centred.mean_squared_error(weight)?;
-            shifts.extend(sums.mean_shift(weight)?);
+            let centred = sums.centred();
+            let objective = if self.bias_correction == BiasCorrection::None { sums } else { &centred };
+            weight.copy_from_slice(&self.round(&rounding, objective)?);
+            let [own, all] = sums.mean_shifts(weight)?;
+            let unexplained: f64 = own.iter().zip(&all).map(|(own, all)| (all - own) * (all - own)).sum();
+            let (after, shift) = match self.bias_correction {
+                BiasCorrection::None => (sums.mean_squared_error(weight)?, vec![0.0; own.len()]),
+                BiasCorrection::Weights => (centred.mean_squared_error(weight)? + unexplained, own),
+                BiasCorrection::Outputs => (centred.mean_squared_error(weight)?, all),
+            };
+            report.after += after;
+            shifts.extend(shift);
         }
         Ok((report, shifts))
     }

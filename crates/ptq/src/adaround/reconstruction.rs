@@ -148,20 +148,23 @@ impl LinearReconstruction {
         centred
     }
 
-    /// Mean over samples of `target - output` with these weights, per output: what a bias has to make up for (empirical bias correction;
-    /// Nagel et al., *Data-Free Quantization through Weight Equalization and Bias Correction*, ICCV 2019, arXiv 1906.04721).
+    /// Mean over samples, per output, of `old output - output` with these weights, and of `target - output`: what a bias has to make up
+    /// for, of the change of weights alone and in all (empirical bias correction; Nagel et al., *Data-Free Quantization through Weight
+    /// Equalization and Bias Correction*, ICCV 2019, arXiv 1906.04721).
     ///
     /// # Errors
     /// [`Error::Length`] if there are not as many weights as the layer has.
-    pub fn mean_shift(&self, weights: &[f32]) -> Result<Vec<f64>, Error> {
+    pub fn mean_shifts(&self, weights: &[f32]) -> Result<[Vec<f64>; 2], Error> {
         self.check_weights(weights)?;
         let n = self.samples.max(1) as f64;
         let rows = weights.chunks_exact(self.features).zip(self.weights.chunks_exact(self.features));
         let moved = |(new, old): (&[f32], &[f32])| {
             let change = new.iter().zip(old).map(|(new, old)| f64::from(*new) - f64::from(*old));
-            change.zip(&self.input_sums).map(|(d, sum)| d * sum).sum::<f64>()
+            -change.zip(&self.input_sums).map(|(d, sum)| d * sum).sum::<f64>() / n
         };
-        Ok(rows.zip(&self.residual_sums).map(|(row, residual)| (residual - moved(row)) / n).collect())
+        let own: Vec<f64> = rows.map(moved).collect();
+        let all = own.iter().zip(&self.residual_sums).map(|(own, residual)| own + residual / n).collect();
+        Ok([own, all])
     }
 
     fn check_weights(&self, weights: &[f32]) -> Result<(), Error> {
