@@ -102,3 +102,79 @@ impl CoordinateDescent {
         (integers.iter().map(|q| (q * scale) as f32).collect(), moved)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FEATURES: usize = 4;
+    const SCALE: f32 = 0.25;
+
+    /// One output whose inputs are strongly correlated.
+    fn layer(seed: u32) -> (SoftRounding, LinearReconstruction) {
+        let wave = |i: u32, pace: f32| ((i + 31 * seed) as f32 * pace).sin();
+        let weights: Vec<f32> = (0..FEATURES as u32).map(|i| wave(i, 1.3)).collect();
+        let inputs: Vec<f32> =
+            (0..60 * FEATURES as u32).map(|i| 1.0 + wave(i / 4, 0.9) + 0.4 * wave(i, 2.7)).collect();
+        let target = |x: &[f32]| x.iter().zip(&weights).map(|(x, w)| x * w).sum::<f32>() + 0.02 * x[0];
+        let targets: Vec<f32> = inputs.chunks_exact(FEATURES).map(target).collect();
+        let mut sums = LinearReconstruction::new(&weights, 1).unwrap();
+        sums.add(&inputs, &targets).unwrap();
+        (SoftRounding::new(&weights, &[SCALE], -7, 7).unwrap(), sums)
+    }
+
+    fn least(outputs: &LinearReconstruction, around: &[f32]) -> f64 {
+        let mut best = f64::INFINITY;
+        for code in 0..7u32.pow(FEATURES as u32) {
+            let step = |k: usize| (code / 7u32.pow(k as u32) % 7) as f32 - 3.0;
+            let weights: Vec<f32> = around
+                .iter()
+                .enumerate()
+                .map(|(k, w)| (w + step(k) * SCALE).clamp(-7.0 * SCALE, 7.0 * SCALE))
+                .collect();
+            best = best.min(outputs.mean_squared_error(&weights).unwrap());
+        }
+        best
+    }
+
+    #[test]
+    fn it_ends_where_no_single_weight_can_gain_and_near_the_best_of_all() {
+        let mut sums = [0.0; 3];
+        for seed in 0..40 {
+            let (rounding, outputs) = layer(seed);
+            let got =
+                CoordinateDescent { damping: 0.0, ..Default::default() }.linear(&rounding, &outputs).unwrap();
+            let error = |w: &[f32]| outputs.mean_squared_error(w).unwrap();
+            let (found, nearest) = (error(&got.weights), error(&rounding.nearest()));
+            assert!(found <= nearest * (1.0 + 1e-9), "{seed}: {found} {nearest}");
+            for k in 0..FEATURES {
+                for by in [-SCALE, SCALE] {
+                    let mut moved = got.weights.clone();
+                    moved[k] += by;
+                    let allowed = moved[k].abs() <= 7.0 * SCALE;
+                    assert!(!allowed || error(&moved) >= found * (1.0 - 1e-9), "{seed}: weight {k} by {by}");
+                }
+            }
+            let least = least(&outputs, &rounding.nearest());
+            [found, nearest, least].iter().zip(&mut sums).for_each(|(error, sum)| *sum += error);
+        }
+        let [found, nearest, least] = sums;
+        assert!(found < 0.5 * nearest && found < 3.0 * least, "{found} of {nearest}, least {least}");
+    }
+
+    #[test]
+    fn damping_keeps_weights_where_samples_say_nothing() {
+        let weights = [0.3f32, 0.4];
+        let mut sums = LinearReconstruction::new(&weights, 1).unwrap();
+        // The second input never differs from zero.
+        sums.add(&[1.0, 0.0, 2.0, 0.0], &[0.3, 0.6]).unwrap();
+        let rounding = SoftRounding::new(&weights, &[0.25], -7, 7).unwrap();
+        for damping in [0.0, 0.01] {
+            let got = CoordinateDescent { damping, sweeps: 5 }.linear(&rounding, &sums).unwrap();
+            assert_eq!(got.weights, [0.25, 0.5], "{damping}");
+            assert_eq!(got.moved, 0);
+        }
+        let other = LinearReconstruction::new(&weights, 2).unwrap();
+        assert!(CoordinateDescent::default().linear(&rounding, &other).is_err());
+    }
+}
