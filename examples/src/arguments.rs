@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::run::Options;
+use ptq::analysis::Precision;
 use ptq::{ConcatPolicy, Width};
 use quant_core::Scheme;
 use std::path::PathBuf;
@@ -136,6 +137,35 @@ impl PreactivationArgument {
             PreactivationArgument::Both => &[Width::Bits16, Width::Bits8],
         }
     }
+}
+
+/// One width of the arguments of activations.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum WidthArgument {
+    /// 8 bits, tables of 256 entries.
+    #[value(name = "8")]
+    Bits8,
+    /// 16 bits.
+    #[value(name = "16")]
+    Bits16,
+}
+
+impl From<WidthArgument> for Precision {
+    fn from(argument: WidthArgument) -> Self {
+        match argument {
+            WidthArgument::Bits8 => Precision::Int8Pre8,
+            WidthArgument::Bits16 => Precision::Int8Pre16,
+        }
+    }
+}
+
+/// A precision by name.
+///
+/// # Errors
+/// A message for the command line.
+pub fn parse_precision(text: &str) -> std::result::Result<Precision, String> {
+    let precision = Precision::ALL.into_iter().find(|precision| precision.name() == text);
+    precision.ok_or_else(|| format!("expected {}", Precision::ALL.map(Precision::name).join(", ")))
 }
 
 /// A path inside the assets folder that `YOLO_ASSETS` names, if both exist.

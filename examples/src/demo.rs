@@ -139,8 +139,9 @@ pub fn build(graph: &Graph, pictures: &[Picture]) -> Result<(Params, Model)> {
 
 fn model(graph: &Graph, params: &Params) -> Result<Model> {
     let wrong = |source| crate::error::Error::Model { path: PathBuf::from(graph.name()), source };
+    let expected_inputs = ptq::expected_inputs(graph, params, None);
     let (graph, params) = graph.fold_batch_norm(params).map_err(wrong)?;
-    Ok(Model { graph, params, class_names: CLASS_NAMES.map(str::to_owned).to_vec() })
+    Ok(Model { graph, params, class_names: CLASS_NAMES.map(str::to_owned).to_vec(), expected_inputs })
 }
 
 /// Mean and standard deviation of one channel.

@@ -2,6 +2,7 @@
 
 use crate::output::note;
 use nn_graph::CheckpointError;
+use ptq::analysis::AnalysisError;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -140,6 +141,14 @@ pub enum Error {
         /// What the assets would hold.
         example: &'static str,
     },
+    /// Equalisation would change what the network computes.
+    #[error("{name}: no convolution can be equalised ({reasons})")]
+    NotEqualizable {
+        /// The model.
+        name: String,
+        /// How many convolutions each reason refuses.
+        reasons: String,
+    },
     /// An argument is not usable.
     #[error("{option} {value}: {expected}")]
     Argument {
@@ -217,6 +226,29 @@ pub enum Error {
     /// Statistics that can't be put together.
     #[error(transparent)]
     Calibration(#[from] ptq::CalibrationFileError),
+    /// A file of `analyze`.
+    #[error("{}: {source}", path.display())]
+    Analysis {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: AnalysisError,
+    },
+    /// What an interrupted run has left is of another one.
+    #[error("{}: not the state of this analysis; repeat its options, or start anew without --resume or in another folder", path.display())]
+    OtherState {
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// Files are not those of an analysis any more.
+    #[error("the {what} have changed since the analysis; repeat it")]
+    Changed {
+        /// What has.
+        what: &'static str,
+    },
+    /// Analysis and selection.
+    #[error(transparent)]
+    Analyze(#[from] AnalysisError),
     /// Evaluation.
     #[error(transparent)]
     Evaluate(#[from] coco_eval::Error),

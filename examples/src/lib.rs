@@ -1,16 +1,19 @@
 //! Shared parts of the example programs: arguments, loading, images, evaluation on threads, reports.
 //!
-//! Each program in `src/bin` is one step of the work: `calibrate`, `quantize`, `val`, `detect`, `inspect`; `evaluate` and `compare`,
-//! which take any detector's results; and `make-fixtures`, which made the files in `fixtures/demo`.
+//! Each program in `src/bin` is one step of the work: `calibrate`, `quantize`, `val`, `detect`, `inspect`; `analyze`, which finds the
+//! layers that quantisation hurts; `evaluate` and `compare`, which take any detector's results; and `make-fixtures`, which made the
+//! files in `fixtures/demo`.
 
 #![forbid(unsafe_code)]
 
+pub mod analysis;
 pub mod annotations;
 pub mod arguments;
 pub mod calibration;
 pub mod calibration_file;
 pub mod calibration_source;
 pub mod calibration_table;
+pub mod candidates;
 pub mod comparison;
 pub mod comparison_text;
 pub mod coverage_table;
@@ -21,12 +24,14 @@ pub mod demo;
 pub mod error;
 pub mod figures;
 pub mod images;
+pub mod inputs;
 pub mod methods;
 pub mod model_inputs;
 pub mod network;
 pub mod npy;
 pub mod output;
 pub mod plot;
+pub mod precision;
 pub mod progress;
 pub mod protocol;
 pub mod report;

@@ -2,9 +2,10 @@
 
 use crate::error::{Error, Result};
 use nn_graph::{BUILTIN_MODELS, Checkpoint, Definition, Graph, Params};
-use ptq::{Fusion, lower_float};
+use ptq::{Fusion, expected_inputs, lower_float};
 use quant_core::{Executor, Format, Program, Values};
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use yolo_model::{Detection, Head, HeadLevel, HeadValues, ImageSize, NmsParams, detect};
 
@@ -16,6 +17,8 @@ pub struct Model {
     pub params: Params,
     /// Names of the classes; numbers where the checkpoint has none.
     pub class_names: Vec<String>,
+    /// Means of the channels that convolutions read, as BatchNorm lets expect.
+    pub expected_inputs: BTreeMap<String, Vec<f64>>,
 }
 
 /// Reads a definition: a yaml file or a built-in name.
@@ -80,12 +83,13 @@ impl Model {
             });
         }
         let graph = checkpoint_graph(path, &checkpoint, model)?;
+        let expected_inputs = expected_inputs(&graph, &checkpoint.params, None);
         let (graph, params) = graph.fold_batch_norm(&checkpoint.params).map_err(Error::model(path))?;
         let head = graph.head().ok_or_else(|| Error::NoHead { name: graph.name().to_owned() })?;
         let numbers = || (0..head.classes).map(|c| c.to_string()).collect();
         let fits = checkpoint.class_names.len() == head.classes;
         let class_names = if fits { checkpoint.class_names } else { numbers() };
-        Ok(Self { graph, params, class_names })
+        Ok(Self { graph, params, class_names, expected_inputs })
     }
 
     /// The head, as decoding wants it.
@@ -200,16 +204,24 @@ impl Network {
     /// # Errors
     /// If the outputs are not those of the head.
     pub fn detections(&self, executor: &Executor<'_>, params: &NmsParams) -> Result<Vec<Detection>> {
-        let levels: Vec<HeadLevel<'_>> = executor
-            .outputs()
-            .map(|(tensor, values)| {
-                let [_, rows, columns] = executor.shapes()[tensor];
-                let values = head_values(values, self.program.tensors()[tensor].format);
-                HeadLevel { values, rows, columns }
-            })
-            .collect();
-        Ok(detect(&self.head, &levels, params)?)
+        detections(&self.head, executor, params)
     }
+}
+
+/// Boxes in network pixels from the outputs of `executor`, which has run.
+///
+/// # Errors
+/// If the outputs are not those of the head.
+pub fn detections(head: &Head, executor: &Executor<'_>, params: &NmsParams) -> Result<Vec<Detection>> {
+    let levels: Vec<HeadLevel<'_>> = executor
+        .outputs()
+        .map(|(tensor, values)| {
+            let [_, rows, columns] = executor.shapes()[tensor];
+            let values = head_values(values, executor.program().tensors()[tensor].format);
+            HeadLevel { values, rows, columns }
+        })
+        .collect();
+    Ok(detect(head, &levels, params)?)
 }
 
 fn head_values<'a>(values: Values<'a>, format: Format) -> HeadValues<'a> {

@@ -39,7 +39,7 @@ pub struct Inputs {
 /// One network and what it achieved.
 #[derive(Serialize)]
 pub struct Run {
-    /// `float`, or the method, with `-pre8` where arguments of activations have 8 bits.
+    /// `float`, or the method, with `-pre8` where arguments of activations have 8 bits, `-mixed` where layers have precisions of their own.
     pub name: String,
     /// `f32` or `int8`.
     pub precision: &'static str,
@@ -163,6 +163,8 @@ pub struct Manifest {
     pub weights: WeightConfig,
     /// Prefixes of convolutions that stay in f32.
     pub float_layers: Vec<String>,
+    /// Hash of the configuration of precisions, where one was given.
+    pub config_sha256: Option<String>,
     /// Sets of images drawn for intervals.
     pub samples: usize,
     /// Share of these sets that an interval holds.
@@ -259,12 +261,17 @@ impl Run {
         (!counts.is_empty()).then(|| format!("{} chose {}", self.name, counts.join(", ")))
     }
 
+    /// What stands for the width of pre-activations where there is not one.
+    fn without_width(&self) -> &'static str {
+        if self.precision == "f32" { "f32" } else { "mix" }
+    }
+
     /// A row of the table.
     fn line(&self) -> String {
         format!(
             "{:<15} {:>3} {:>9} {:>6} {:>6} {:>6} {:>6} {:>6} {:>+7.4} {:>18} {:>6.0} {:>8.1}",
             self.name,
-            self.preactivation_bits.map_or_else(|| "f32".to_owned(), |bits| bits.to_string()),
+            self.preactivation_bits.map_or_else(|| self.without_width().to_owned(), |bits| bits.to_string()),
             self.scheme.map_or("", |s| if s == Scheme::Affine { "affine" } else { "symmetric" }),
             decimals(self.ap),
             decimals(self.ap50),

@@ -3,12 +3,14 @@
 use crate::error::{Error, Result};
 use crate::methods::LayerImages;
 use crate::network::Model;
+use crate::output::note;
 use crate::progress::bar;
 use ptq::{
     AdaRound, BiasCorrection, CoordinateDescent, Method, QuantConfig, Reconstruct, Reconstructed,
     ReconstructedLayer, WeightConfig, WeightRounding,
 };
 use quant_core::Granularity;
+use std::collections::BTreeMap;
 
 /// Positions of every image that a layer is looked at.
 const POSITIONS: usize = 256;
@@ -23,9 +25,9 @@ const LEARNING: AdaRound = AdaRound {
     last_beta: 2.0,
 };
 
-/// Options about weights.
+/// Options about the scales of weights.
 #[derive(Debug, Clone, clap::Args)]
-pub struct WeightArguments {
+pub struct ScaleArguments {
     /// How the scales of weights are chosen: max, percentile, entropy, mse
     #[arg(long, default_value = "max")]
     pub weight_method: String,
@@ -35,6 +37,13 @@ pub struct WeightArguments {
     /// Width of weights
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u8).range(2..=8))]
     pub weight_bits: u8,
+}
+
+/// Options about weights.
+#[derive(Debug, Clone, clap::Args)]
+pub struct WeightArguments {
+    #[command(flatten)]
+    scales: ScaleArguments,
     /// How weights are rounded; all but nearest run the network on the calibration images once more per candidate
     #[arg(long, value_enum, default_value = "nearest")]
     pub rounding: RoundingArgument,
@@ -97,6 +106,60 @@ impl WeightArguments {
         Some(Reconstruct { rounding, bias_correction, positions: POSITIONS })
     }
 
+    /// Checks that the options go together, and equalises the model if asked to; `has_statistics` if its tensors have been observed already.
+    ///
+    /// # Errors
+    /// Options that exclude each other; a model of which no layer can be equalised, with the reasons.
+    pub fn prepare(&self, mut model: Model, has_statistics: bool) -> Result<Model> {
+        let refuse = |option, value: &str, expected| {
+            Err(Error::Argument { option, value: value.to_owned(), expected })
+        };
+        let analytic = self.bias_correction == BiasArgument::Analytic;
+        if analytic && self.rounding != RoundingArgument::Nearest {
+            let expected = "expects weights rounded to nearest; take `weights` with other roundings";
+            return refuse("--bias-correction", "analytic", expected);
+        }
+        if !self.equalize {
+            return Ok(model);
+        }
+        if analytic {
+            return refuse(
+                "--bias-correction",
+                "analytic",
+                "does not know the channels that --equalize scales; take `weights`",
+            );
+        }
+        if has_statistics {
+            return refuse(
+                "--equalize",
+                "",
+                "changes the tensors that the calibration file tells of; calibrate on images instead",
+            );
+        }
+        let done = ptq::equalize(&model.graph, &model.params)?;
+        let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+        done.refused.iter().for_each(|(_, barrier)| *reasons.entry(barrier.to_string()).or_default() += 1);
+        let reasons: Vec<String> =
+            reasons.iter().map(|(reason, count)| format!("{count}: {reason}")).collect();
+        let reasons = reasons.join("; ");
+        if done.layers.is_empty() {
+            return Err(Error::NotEqualizable { name: model.graph.name().to_owned(), reasons });
+        }
+        note(format_args!("equalised {} convolutions; others not ({reasons})", done.layers.len()));
+        model.params = done.params;
+        Ok(model)
+    }
+
+    /// The configuration of scales.
+    ///
+    /// # Errors
+    /// As [`ScaleArguments::config`].
+    pub fn config(&self) -> Result<WeightConfig> {
+        self.scales.config()
+    }
+}
+
+impl ScaleArguments {
     /// The configuration.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod adaround;
+pub mod analysis;
 mod auto;
 mod calibrate;
 mod calibration_file;

@@ -151,7 +151,18 @@ impl<'p> Executor<'p> {
         }
     }
 
-    /// The program's outputs after a run: index of the tensor, and its values.
+    /// Takes over the feature maps' memory of an executor that has done its work, instead of making new.
+    pub fn recycle(&mut self, used: Executor<'_>) {
+        let mut spare: Vec<Buffer> = used.buffers.into_iter().filter(|buffer| buffer.len() > 0).collect();
+        for buffer in self.buffers.iter_mut().filter(|buffer| buffer.len() == 0) {
+            let same = |other: &Buffer| std::mem::discriminant(other) == std::mem::discriminant(&*buffer);
+            if let Some(position) = spare.iter().position(same) {
+                *buffer = spare.swap_remove(position);
+            }
+        }
+    }
+
+    /// The program's outputs after a run: index of the tensor, and its values; no values before a run.
     pub fn outputs(&self) -> impl Iterator<Item = (usize, Values<'_>)> {
         self.program.outputs().iter().map(|&id| (id, self.values(id)))
     }

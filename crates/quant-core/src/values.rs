@@ -88,11 +88,21 @@ impl Buffer {
         }
     }
 
+    /// The first `len` values; none before the buffer is used.
     pub(crate) fn values(&self, len: usize) -> Values<'_> {
         match self {
-            Buffer::F32(v) => Values::F32(&v[..len]),
-            Buffer::I8(v) => Values::I8(&v[..len]),
-            Buffer::I16(v) => Values::I16(&v[..len]),
+            Buffer::F32(v) => Values::F32(v.get(..len).unwrap_or_default()),
+            Buffer::I8(v) => Values::I8(v.get(..len).unwrap_or_default()),
+            Buffer::I16(v) => Values::I16(v.get(..len).unwrap_or_default()),
+        }
+    }
+
+    /// Values that there is room for.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Buffer::F32(v) => v.len(),
+            Buffer::I8(v) => v.len(),
+            Buffer::I16(v) => v.len(),
         }
     }
 

@@ -206,9 +206,15 @@ fn clones_run_apart() {
     let mut first = Executor::new(&program, SIZE[0], SIZE[1]).unwrap();
     first.run(&image(7)).unwrap();
     let mut second = first.clone();
+    assert!(outputs(&second).iter().all(|(_, values)| values.is_empty()), "nothing has run");
     second.run(&image(8)).unwrap();
     assert_eq!(outputs(&first), whole_run(&program, &image(7)));
     assert_eq!(outputs(&second), whole_run(&program, &image(8)));
+    // The memory of one serves another, whatever it holds.
+    let mut third = first.clone();
+    third.recycle(second);
+    third.run(&image(9)).unwrap();
+    assert_eq!(outputs(&third), whole_run(&program, &image(9)));
 }
 
 #[test]

@@ -5,32 +5,29 @@
 use clap::Parser;
 use coco_eval::{Comparison, Summary};
 use examples::arguments::{
-    ConcatArgument, EvaluationArguments, PreactivationArgument, SchemeArgument, given_or_asset,
-    parse_image_size,
+    ConcatArgument, EvaluationArguments, PreactivationArgument, SchemeArgument, parse_image_size,
 };
 use examples::calibration::Calibration;
 use examples::calibration_file::{PREPROCESSING, SavedCalibration};
 use examples::calibration_source::CalibrationSource;
+use examples::candidates::{Candidate, Recipe};
 use examples::coverage_table::judge;
 use examples::dataset::Dataset;
 use examples::demo;
 use examples::error::{Error, Result, exit_with};
-use examples::images::list_images;
-use examples::methods::{LayerImages, MethodChoice};
-use examples::model_inputs::ModelInputs;
+use examples::inputs::Given;
+use examples::methods::MethodChoice;
 use examples::network::{Model, Network};
 use examples::output::{
     check_writable, create_folder, note, print, sha256, sha256_file, sha256_files, write_atomic,
 };
+use examples::precision::{placements, read_config};
 use examples::resources::{cpu_seconds, peak_rss_bytes};
 use examples::run::{Evaluated, Options, Outcome, evaluate};
 use examples::summary::{Clock, IMAGES_FILE, Inputs, Manifest, Run, SummaryFile};
-use examples::weights::{WeightArguments, reconstruct};
-use ptq::{
-    Fusion, GroupChoice, Placement, PlacementOptions, QuantConfig, ReconstructedLayer, Width, lower_float,
-    lower_integer,
-};
-use quant_core::Scheme;
+use examples::weights::WeightArguments;
+use ptq::analysis::PrecisionConfig;
+use ptq::{Placement, PlacementOptions, Width};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use yolo_model::ImageSize;
@@ -84,6 +81,9 @@ struct Arguments {
     /// Leave convolutions whose name starts with this in f32; may be repeated
     #[arg(long)]
     float_layers: Vec<String>,
+    /// Give each layer the precision that `analyze --select` has chosen
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["preactivation", "float_layers"])]
+    config: Option<PathBuf>,
     /// Sets of images to draw for the intervals of differences in AP; 0 for no intervals
     #[arg(long, default_value_t = 1000)]
     samples: usize,
@@ -98,27 +98,11 @@ struct Arguments {
     json: bool,
 }
 
-/// Images that `auto` looks at.
-const AUTO_IMAGES: usize = 16;
-/// Images that layers are reconstructed with.
-const RECONSTRUCTION_IMAGES: usize = 64;
-
 /// Share of the sets of images that an interval holds.
 const CONFIDENCE: f64 = 0.95;
 
 fn main() -> ExitCode {
     exit_with(run(&Arguments::parse()))
-}
-
-/// A network to be evaluated, and how it came about.
-struct Candidate {
-    name: String,
-    network: Network,
-    quantized: Option<(Width, Scheme)>,
-    /// What `auto` chose.
-    choices: Vec<GroupChoice>,
-    /// What reconstruction gained.
-    layers: Vec<ReconstructedLayer>,
 }
 
 /// Everything that was read and checked before the work begins.
@@ -130,6 +114,7 @@ struct Job {
     category_ids: Vec<i64>,
     source: CalibrationSource,
     placements: Vec<Placement>,
+    precision: Option<PrecisionConfig>,
     threads: usize,
 }
 
@@ -166,17 +151,23 @@ fn load(arguments: &Arguments) -> Result<Job> {
     let file = arguments.calibration_file.as_deref().map(SavedCalibration::read).transpose()?;
     let inputs = inputs(arguments, file.as_ref())?;
     let model = Model::load(&inputs.weights, inputs.model.as_deref())?;
+    let model = arguments.weight.prepare(model, file.is_some())?;
     model.graph.infer_shapes(inputs.size.height, inputs.size.width).map_err(Error::model(&inputs.weights))?;
     check_float_layers(&model, arguments)?;
     let dataset = Dataset::open(&inputs.images, &inputs.annotations, arguments.evaluation.skip_bad)?;
     let category_ids = dataset.category_ids(&model.class_names, &inputs.annotations)?;
-    let placements = placements(&model, arguments);
+    let read = |path: &PathBuf| read_config(path, &inputs.weights, &model, inputs.size);
+    let precision = arguments.config.as_ref().map(read).transpose()?;
+    let placements = match precision {
+        Some(_) => placements(&model.graph, arguments.concat.into()).into(),
+        None => placements_of_widths(&model, arguments),
+    };
     let source = match file {
         Some(file) => CalibrationSource::file(file, &inputs.weights, &model, inputs.size, &placements[0])?,
         None => CalibrationSource::images(&inputs.calibration, arguments.num_calib)?,
     };
     let threads = arguments.evaluation.options().threads;
-    Ok(Job { inputs, methods, model, dataset, category_ids, source, placements, threads })
+    Ok(Job { inputs, methods, model, dataset, category_ids, source, placements, precision, threads })
 }
 
 fn summary(
@@ -221,22 +212,15 @@ fn check_float_layers(model: &Model, arguments: &Arguments) -> Result<()> {
 }
 
 fn inputs(arguments: &Arguments, file: Option<&SavedCalibration>) -> Result<Inputs> {
-    let size = arguments.imgsz.or_else(|| file.map(SavedCalibration::size));
-    let found = ModelInputs::find(arguments.weights.as_deref(), arguments.model.as_deref(), size);
-    let (images, annotations) = if found.demonstration {
-        let EvaluationArguments { images, annotations, .. } = &arguments.evaluation;
-        let or_demo =
-            |given: &Option<PathBuf>, name| given.clone().unwrap_or_else(|| demo::folder().join(name));
-        (or_demo(images, "images"), or_demo(annotations, "annotations.json"))
-    } else {
-        arguments.evaluation.paths()?
+    let given = Given {
+        weights: arguments.weights.as_deref(),
+        model: arguments.model.as_deref(),
+        evaluation: &arguments.evaluation,
+        calibration: arguments.calibration.as_deref(),
+        calibration_file: file.map(|file| file.path.as_path()),
+        size: arguments.imgsz.or_else(|| file.map(SavedCalibration::size)),
     };
-    let calibration = match file {
-        Some(file) => file.path.clone(),
-        None => found.calibration_folder(arguments.calibration.clone())?,
-    };
-    let ModelInputs { weights, model, size, demonstration } = found;
-    Ok(Inputs { weights, model, images, annotations, calibration, size, demonstration })
+    given.inputs()
 }
 
 fn announce(job: &Job) {
@@ -263,7 +247,7 @@ fn announce(job: &Job) {
     }
 }
 
-fn placements(model: &Model, arguments: &Arguments) -> Vec<Placement> {
+fn placements_of_widths(model: &Model, arguments: &Arguments) -> Vec<Placement> {
     let place = |&preactivation: &Width| {
         let options = PlacementOptions {
             preactivation,
@@ -275,82 +259,35 @@ fn placements(model: &Model, arguments: &Arguments) -> Vec<Placement> {
     arguments.preactivation.widths().iter().map(place).collect()
 }
 
-/// The float network, then one per width and method.
+/// The float network, then one per width and method, or with a configuration of precisions one per method.
 fn candidates(job: &Job, arguments: &Arguments, calibration: &Calibration) -> Result<Vec<Candidate>> {
-    let model = &job.model;
-    let float = model.network(lower_float(&model.graph, &model.params, Fusion::Fused)?, job.inputs.size)?;
-    let mut candidates = vec![Candidate {
-        name: "float".to_owned(),
-        network: float,
-        quantized: None,
-        choices: Vec::new(),
-        layers: Vec::new(),
-    }];
-    for placement in &job.placements {
-        for method in &job.methods {
-            candidates.push(candidate(job, arguments, calibration, placement, *method)?);
+    let recipe = Recipe {
+        model: &job.model,
+        size: job.inputs.size,
+        scheme: arguments.scheme.into(),
+        weights: &arguments.weight,
+        float_layers: &arguments.float_layers,
+        source: &job.source,
+        layer_images: arguments.layer_images.clone(),
+        statistics: &calibration.collection,
+        threads: job.threads,
+        skip_bad: arguments.evaluation.skip_bad,
+    };
+    let mut candidates = vec![recipe.float()?];
+    match (&job.precision, &job.placements[..]) {
+        (Some(precision), [wide, narrow]) => {
+            for method in &job.methods {
+                candidates.push(recipe.mixed(precision, [wide, narrow], *method)?);
+            }
+        }
+        (_, placements) => {
+            for (placement, method) in placements.iter().flat_map(|p| job.methods.iter().map(move |m| (p, m)))
+            {
+                candidates.push(recipe.uniform(placement, *method)?);
+            }
         }
     }
     Ok(candidates)
-}
-
-fn candidate(
-    job: &Job,
-    arguments: &Arguments,
-    calibration: &Calibration,
-    placement: &Placement,
-    method: MethodChoice,
-) -> Result<Candidate> {
-    let Model { graph, params, .. } = &job.model;
-    let scheme = arguments.scheme.into();
-    let statistics = &calibration.collection;
-    let (mut config, choices) = match method {
-        MethodChoice::Method(method) => {
-            (QuantConfig::calibrate(graph, placement, statistics, method, scheme)?, Vec::new())
-        }
-        MethodChoice::Auto => {
-            let images = layer_images(job, arguments, AUTO_IMAGES)?;
-            let choice = job.in_pool(|| images.choose(&job.model, placement, statistics, scheme))?;
-            (choice.config, choice.groups)
-        }
-    };
-    config.weights = arguments.weight.config()?;
-    let stays_float =
-        |name: &&str| arguments.float_layers.iter().any(|prefix| name.starts_with(prefix.as_str()));
-    config.float =
-        graph.nodes().iter().map(|n| n.name.as_str()).filter(stays_float).map(str::to_owned).collect();
-    let (program, layers) = match arguments.weight.reconstruction() {
-        None => (lower_integer(graph, params, &config)?, Vec::new()),
-        Some(how) => {
-            let images = layer_images(job, arguments, RECONSTRUCTION_IMAGES)?;
-            let done = job.in_pool(|| reconstruct(&how, &job.model, &config, &images))?;
-            config.weight_scales = done.weight_scales;
-            (lower_integer(graph, &done.params, &config)?, done.layers)
-        }
-    };
-    let mut network = job.model.network(program, job.inputs.size)?;
-    network.program.metadata.insert("method".to_owned(), serde_json::to_string(&method)?);
-    let width = placement.options().preactivation;
-    let suffix = if width == Width::Bits8 { "-pre8" } else { "" };
-    let name = format!("{}{suffix}", method.name());
-    Ok(Candidate { name, network, quantized: Some((width, method.scheme(scheme))), choices, layers })
-}
-
-/// The images to look at layers with: of the calibration images the first, or of the folder that is named beside a file.
-fn layer_images(job: &Job, arguments: &Arguments, most: usize) -> Result<LayerImages> {
-    let mut paths = match (&job.source, &arguments.layer_images) {
-        (CalibrationSource::Images(paths), None) => paths.clone(),
-        (_, given) => list_images(&given_or_asset(given.clone(), "--layer-images", "coco/train128")?)?,
-    };
-    paths.truncate(most);
-    Ok(LayerImages { paths, size: job.inputs.size, skip_bad: arguments.evaluation.skip_bad })
-}
-
-impl Job {
-    /// Runs `work` on the threads asked for.
-    fn in_pool<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-        rayon::ThreadPoolBuilder::new().num_threads(self.threads).build()?.install(work)
-    }
 }
 
 /// Saves every network; nothing is written before all has been evaluated.
@@ -391,7 +328,9 @@ fn write_network(
     Ok(Run {
         name: candidate.name.clone(),
         precision: if candidate.quantized.is_some() { "int8" } else { "f32" },
-        preactivation_bits: candidate.quantized.map(|(width, _)| if width == Width::Bits8 { 8 } else { 16 }),
+        preactivation_bits: candidate
+            .quantized
+            .and_then(|(width, _)| Some(if width? == Width::Bits8 { 8 } else { 16 })),
         scheme: candidate.quantized.map(|(_, scheme)| scheme),
         ap,
         ap50,
@@ -442,6 +381,7 @@ fn manifest(job: &Job, arguments: &Arguments, calibration: &Calibration) -> Resu
         concat: arguments.concat.into(),
         weights: arguments.weight.config()?,
         float_layers: arguments.float_layers.clone(),
+        config_sha256: arguments.config.as_deref().map(sha256_file).transpose()?,
         samples: arguments.samples,
         confidence: CONFIDENCE,
     })

@@ -3,6 +3,7 @@
 // The helpers are test code too, but the lints' exception covers only functions marked as tests.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
 
+mod analyze;
 mod bad_checkpoints;
 mod bad_data;
 mod bad_results;

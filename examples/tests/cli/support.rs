@@ -20,6 +20,7 @@ pub(crate) fn workspace() -> PathBuf {
 /// A program with arguments, not yet started.
 pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
     let path = match program {
+        "analyze" => env!("CARGO_BIN_EXE_analyze"),
         "calibrate" => env!("CARGO_BIN_EXE_calibrate"),
         "quantize" => env!("CARGO_BIN_EXE_quantize"),
         "val" => env!("CARGO_BIN_EXE_val"),

@@ -1,0 +1,177 @@
+//! The networks that `quantize` makes of a model.
+
+use crate::arguments::given_or_asset;
+use crate::calibration_source::CalibrationSource;
+use crate::error::Result;
+use crate::images::list_images;
+use crate::methods::{LayerImages, MethodChoice};
+use crate::network::{Model, Network};
+use crate::weights::{BiasArgument, WeightArguments, reconstruct};
+use ptq::analysis::{Layer, Precision, PrecisionConfig, Quantizers, layers};
+use ptq::{
+    Collection, Fusion, GroupChoice, Placement, QuantConfig, ReconstructedLayer, Width, correct_biases,
+    lower_float, lower_integer,
+};
+use quant_core::{Program, Scheme};
+use std::path::PathBuf;
+use yolo_model::ImageSize;
+
+/// Images that `auto` looks at.
+const AUTO_IMAGES: usize = 16;
+/// Images that layers are reconstructed with.
+const RECONSTRUCTION_IMAGES: usize = 64;
+
+/// A network to be evaluated, and how it came about.
+pub struct Candidate {
+    /// Its name in reports, and of its file.
+    pub name: String,
+    /// The network.
+    pub network: Network,
+    /// Width of pre-activations, unless that differs from layer to layer, and scheme; none for the float network.
+    pub quantized: Option<(Option<Width>, Scheme)>,
+    /// What `auto` chose.
+    pub choices: Vec<GroupChoice>,
+    /// What reconstruction gained.
+    pub layers: Vec<ReconstructedLayer>,
+}
+
+/// How networks are made, whatever the method.
+pub struct Recipe<'a> {
+    /// The float network.
+    pub model: &'a Model,
+    /// Size of its input.
+    pub size: ImageSize,
+    /// Scheme of activations, where the method leaves it open.
+    pub scheme: Scheme,
+    /// About weights.
+    pub weights: &'a WeightArguments,
+    /// Beginnings of the names of convolutions that stay in f32.
+    pub float_layers: &'a [String],
+    /// Where images are, if they are needed again.
+    pub source: &'a CalibrationSource,
+    /// Folder of images to look at layers with, in place of those.
+    pub layer_images: Option<PathBuf>,
+    /// Statistics of all tensors.
+    pub statistics: &'a Collection,
+    /// Threads.
+    pub threads: usize,
+    /// Go on without images that can't be read.
+    pub skip_bad: bool,
+}
+
+impl Recipe<'_> {
+    /// The float network.
+    ///
+    /// # Errors
+    /// As [`lower_float`].
+    pub fn float(&self) -> Result<Candidate> {
+        let Model { graph, params, .. } = self.model;
+        let network = self.model.network(lower_float(graph, params, Fusion::Fused)?, self.size)?;
+        Ok(Candidate {
+            name: "float".to_owned(),
+            network,
+            quantized: None,
+            choices: Vec::new(),
+            layers: Vec::new(),
+        })
+    }
+
+    /// All layers alike, as `placement` says.
+    ///
+    /// # Errors
+    /// Of calibration, lowering, and images that are needed again.
+    pub fn uniform(&self, placement: &Placement, method: MethodChoice) -> Result<Candidate> {
+        let (mut config, choices) = self.calibrated(placement, method)?;
+        let stays_float =
+            |name: &&str| self.float_layers.iter().any(|prefix| name.starts_with(prefix.as_str()));
+        let names = self.model.graph.nodes().iter().map(|node| node.name.as_str());
+        config.float = names.filter(stays_float).map(str::to_owned).collect();
+        let width = placement.options().preactivation;
+        let suffix = if width == Width::Bits8 { "-pre8" } else { "" };
+        self.candidate(format!("{}{suffix}", method.name()), config, choices, Some(width), method)
+    }
+
+    /// Layers as `precision` says; `placements` have 16-bit and 8-bit pre-activations.
+    ///
+    /// # Errors
+    /// As [`Self::uniform`].
+    pub fn mixed(
+        &self,
+        precision: &PrecisionConfig,
+        [wide, narrow]: [&Placement; 2],
+        method: MethodChoice,
+    ) -> Result<Candidate> {
+        let ((wide, mut choices), (narrow, others)) =
+            (self.calibrated(wide, method)?, self.calibrated(narrow, method)?);
+        choices.extend(others);
+        let layers = layers(&self.model.graph, self.size.height, self.size.width)?;
+        let of = |layer: &Layer| precision.precision(&layer.name).unwrap_or(Precision::F32);
+        let config = Quantizers { wide, narrow }.config(&layers, of);
+        self.candidate(format!("{}-mixed", method.name()), config, choices, None, method)
+    }
+
+    fn calibrated(
+        &self,
+        placement: &Placement,
+        method: MethodChoice,
+    ) -> Result<(QuantConfig, Vec<GroupChoice>)> {
+        let (graph, statistics) = (&self.model.graph, self.statistics);
+        let (config, choices) = match method {
+            MethodChoice::Method(method) => {
+                (QuantConfig::calibrate(graph, placement, statistics, method, self.scheme)?, Vec::new())
+            }
+            MethodChoice::Auto => {
+                let images = self.images(AUTO_IMAGES)?;
+                let choice =
+                    self.in_pool(|| images.choose(self.model, placement, statistics, self.scheme))?;
+                (choice.config, choice.groups)
+            }
+        };
+        Ok((QuantConfig { weights: self.weights.config()?, ..config }, choices))
+    }
+
+    fn candidate(
+        &self,
+        name: String,
+        config: QuantConfig,
+        choices: Vec<GroupChoice>,
+        width: Option<Width>,
+        method: MethodChoice,
+    ) -> Result<Candidate> {
+        let (program, layers) = self.lowered(config)?;
+        let mut network = self.model.network(program, self.size)?;
+        network.program.metadata.insert("method".to_owned(), serde_json::to_string(&method)?);
+        let quantized = Some((width, method.scheme(self.scheme)));
+        Ok(Candidate { name, network, quantized, choices, layers })
+    }
+
+    fn lowered(&self, mut config: QuantConfig) -> Result<(Program, Vec<ReconstructedLayer>)> {
+        let Model { graph, params, expected_inputs, .. } = self.model;
+        if let Some(how) = self.weights.reconstruction() {
+            let images = self.images(RECONSTRUCTION_IMAGES)?;
+            let done = self.in_pool(|| reconstruct(&how, self.model, &config, &images))?;
+            config.weight_scales = done.weight_scales;
+            return Ok((lower_integer(graph, &done.params, &config)?, done.layers));
+        }
+        if self.weights.bias_correction == BiasArgument::Analytic {
+            let corrected = correct_biases(graph, params, &config, expected_inputs)?;
+            return Ok((lower_integer(graph, &corrected.params, &config)?, Vec::new()));
+        }
+        Ok((lower_integer(graph, params, &config)?, Vec::new()))
+    }
+
+    /// The images to look at layers with: of the calibration images the first, or of the folder that is named instead.
+    fn images(&self, most: usize) -> Result<LayerImages> {
+        let mut paths = match (self.source, &self.layer_images) {
+            (CalibrationSource::Images(paths), None) => paths.clone(),
+            (_, given) => list_images(&given_or_asset(given.clone(), "--layer-images", "coco/train128")?)?,
+        };
+        paths.truncate(most);
+        Ok(LayerImages { paths, size: self.size, skip_bad: self.skip_bad })
+    }
+
+    /// Runs `work` on the threads asked for.
+    fn in_pool<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        rayon::ThreadPoolBuilder::new().num_threads(self.threads).build()?.install(work)
+    }
+}
