@@ -164,6 +164,14 @@ fn options_that_cannot_be_used() {
             &["--methods", "max,median"],
             &["--methods median", "max, minmax", "aciq-laplace"],
         ),
+        Row::new("equalise", "quantize", &["--equalize"], &["no convolution can be equalised", "SiLU"]),
+        Row::new(
+            "bias",
+            "quantize",
+            &["--bias-correction", "analytic", "--rounding", "descent"],
+            &["--bias-correction analytic", "`weights`"],
+        ),
+        Row::new("weights", "quantize", &["--weight-method", "median"], &["--weight-method median"]),
         Row::new("no images", "quantize", &checkpoint, &["--images", "YOLO_ASSETS"]),
         Row::new("no images", "val", &["--weights", &weights], &["--images", "YOLO_ASSETS"]),
     ];

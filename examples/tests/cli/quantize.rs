@@ -133,3 +133,35 @@ fn options_replace_parts_of_the_demonstration() {
     let names: Vec<&str> = runs(&summary)[1..].iter().map(|run| run["name"].as_str().unwrap()).collect();
     assert_eq!(names.join(","), methods);
 }
+
+/// `auto`, and everything that is done to weights.
+#[test]
+fn layers_can_be_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |name: &str, arguments: &[&str]| {
+        let out = folder.path().join(name);
+        succeed("quantize", &[&["--samples", "0", "--out", text(&out)], arguments].concat());
+        (runs(&read_json(&out.join("summary.json"))).to_vec(), results(&out))
+    };
+    let per_tensor = ["--weight-granularity", "tensor", "--weight-bits", "5"];
+    let (auto, files) = run("auto", &["--methods", "auto,mse", "--preactivation", "8"]);
+    assert_eq!((&auto[1]["name"], &auto[2]["name"]), (&"auto-pre8".into(), &"mse-pre8".into()));
+    let choices = auto[1]["choices"].as_array().unwrap();
+    assert!(choices.len() > 20 && choices.iter().all(|c| c["methods"].as_array().unwrap().len() == 8));
+    assert!(auto[2]["choices"].is_null() && files[1].2 != files[2].2);
+    let ap = |rows: &[Value]| rows[1]["ap"].as_f64().unwrap();
+    let (nearest, _) = run("nearest", &[&["--methods", "mse"], &per_tensor[..]].concat());
+    for rounding in ["descent", "adaround"] {
+        let options = ["--methods", "mse", "--rounding", rounding, "--bias-correction", "weights"];
+        let (rows, files) = run(rounding, &[&options[..], &per_tensor].concat());
+        assert!(ap(&rows) > ap(&nearest), "{rounding}: {} {}", ap(&rows), ap(&nearest));
+        let layers = rows[1]["layers"].as_array().unwrap();
+        let gained = layers.iter().filter(|l| l["after"].as_f64().unwrap() < l["before"].as_f64().unwrap());
+        assert!(gained.count() * 10 >= layers.len() * 9, "{rounding}: {layers:?}");
+        let again = run("again", &[&options[..], &per_tensor, &["--threads", "1"]].concat()).1;
+        assert!(again == files, "{rounding}: results depend on threads");
+    }
+    let analytic = ["--methods", "mse", "--bias-correction", "analytic"];
+    let (rows, _) = run("analytic", &[&analytic[..], &per_tensor].concat());
+    assert!(rows[1]["ap"] != nearest[1]["ap"]);
+}
