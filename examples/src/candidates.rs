@@ -6,13 +6,15 @@ use crate::error::Result;
 use crate::images::list_images;
 use crate::methods::{LayerImages, MethodChoice};
 use crate::network::{Model, Network};
+use crate::output::note;
 use crate::weights::{BiasArgument, WeightArguments, reconstruct};
 use ptq::analysis::{Layer, Precision, PrecisionConfig, Quantizers, layers};
 use ptq::{
-    Collection, Fusion, GroupChoice, Placement, QuantConfig, ReconstructedLayer, Width, correct_biases,
-    lower_float, lower_integer,
+    Collection, Fusion, GroupChoice, Method, Placement, QuantConfig, ReconstructedLayer, Width,
+    correct_biases, lower_float, lower_integer,
 };
 use quant_core::{Program, Scheme};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use yolo_model::ImageSize;
 
@@ -118,6 +120,7 @@ impl Recipe<'_> {
         let (graph, statistics) = (&self.model.graph, self.statistics);
         let (config, choices) = match method {
             MethodChoice::Method(method) => {
+                self.note_degenerate(placement, method)?;
                 (QuantConfig::calibrate(graph, placement, statistics, method, self.scheme)?, Vec::new())
             }
             MethodChoice::Auto => {
@@ -128,6 +131,20 @@ impl Recipe<'_> {
             }
         };
         Ok((QuantConfig { weights: self.weights.config()?, ..config }, choices))
+    }
+
+    /// Tells where a method had nothing to choose by.
+    fn note_degenerate(&self, placement: &Placement, method: Method) -> Result<()> {
+        let found = placement.degenerate_choices(&self.model.graph, self.statistics, method, self.scheme)?;
+        let mut reasons: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        found
+            .into_iter()
+            .for_each(|(tensor, reason)| reasons.entry(reason.to_string()).or_default().push(tensor));
+        for (reason, tensors) in reasons {
+            let (name, count) = (method.name(), tensors.len());
+            note(format_args!("{name}: {reason} ({count} of the quantisers, first {})", tensors[0]));
+        }
+        Ok(())
     }
 
     fn candidate(

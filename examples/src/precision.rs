@@ -5,16 +5,22 @@ use crate::network::Model;
 use crate::output::sha256_file;
 use nn_graph::Graph;
 use ptq::analysis::{PrecisionConfig, Quantizers, layers};
-use ptq::{Collection, ConcatPolicy, Method, Placement, PlacementOptions, QuantConfig, WeightConfig, Width};
+use ptq::{
+    Collection, ConcatPolicy, Method, Placement, PlacementOptions, QuantConfig, ScaleGrid, WeightConfig,
+    Width,
+};
 use quant_core::Scheme;
 use std::path::Path;
 use yolo_model::ImageSize;
 
 /// Placements with 16-bit and with 8-bit pre-activations.
 #[must_use]
-pub fn placements(graph: &Graph, concat: ConcatPolicy) -> [Placement; 2] {
+pub fn placements(graph: &Graph, concat: ConcatPolicy, scales: ScaleGrid) -> [Placement; 2] {
     [Width::Bits16, Width::Bits8].map(|preactivation| {
-        Placement::new(graph, PlacementOptions { preactivation, concat, ..PlacementOptions::default() })
+        Placement::new(
+            graph,
+            PlacementOptions { preactivation, concat, scales, ..PlacementOptions::default() },
+        )
     })
 }
 

@@ -7,7 +7,7 @@ use crate::output::note;
 use crate::progress::bar;
 use ptq::{
     AdaRound, BiasCorrection, CoordinateDescent, Method, QuantConfig, Reconstruct, Reconstructed,
-    ReconstructedLayer, WeightConfig, WeightRounding,
+    ReconstructedLayer, ScaleGrid, WeightConfig, WeightRounding,
 };
 use quant_core::Granularity;
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ const LEARNING: AdaRound = AdaRound {
 /// Options about the scales of weights.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ScaleArguments {
-    /// How the scales of weights are chosen: max, percentile, entropy, mse
+    /// How the scales of weights are chosen: a name as for the methods
     #[arg(long, default_value = "max")]
     pub weight_method: String,
     /// One scale of weights per output channel, or per tensor
@@ -37,6 +37,19 @@ pub struct ScaleArguments {
     /// Width of weights
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u8).range(2..=8))]
     pub weight_bits: u8,
+    /// Scales that weights and activations may have: any, power-of-two, or mantissa:BITS for m * 2^n with m of 1 to 15 bits
+    #[arg(long, default_value = "any", value_parser = parse_scale_grid)]
+    pub scale_grid: ScaleGrid,
+}
+
+fn parse_scale_grid(text: &str) -> std::result::Result<ScaleGrid, String> {
+    let bits = |text: &str| text.parse().ok().filter(|bits| (1..=15).contains(bits));
+    match (text, text.strip_prefix("mantissa:").map(bits)) {
+        ("any", _) => Ok(ScaleGrid::Any),
+        ("power-of-two", _) => Ok(ScaleGrid::PowerOfTwo),
+        (_, Some(Some(bits))) => Ok(ScaleGrid::Mantissa { bits }),
+        _ => Err("expected any, power-of-two, or mantissa:BITS with 1 to 15 bits".to_owned()),
+    }
 }
 
 /// Options about weights.
@@ -150,6 +163,12 @@ impl WeightArguments {
         Ok(model)
     }
 
+    /// Scales that there may be.
+    #[must_use]
+    pub fn scale_grid(&self) -> ScaleGrid {
+        self.scales.scale_grid
+    }
+
     /// The configuration of scales.
     ///
     /// # Errors
@@ -174,7 +193,7 @@ impl ScaleArguments {
             GranularityArgument::Channel => Granularity::PerChannel,
             GranularityArgument::Tensor => Granularity::PerTensor,
         };
-        Ok(WeightConfig { method, granularity, bits: self.weight_bits })
+        Ok(WeightConfig { method, granularity, bits: self.weight_bits, scales: self.scale_grid })
     }
 }
 

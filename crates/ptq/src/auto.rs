@@ -5,7 +5,8 @@ use crate::lower::{activation, geometry};
 use crate::{Collection, Error, Fusion, Method, Placement, QuantConfig, Rule, lower_float};
 use nn_graph::{Conv, Graph, Op, Params, TensorId};
 use quant_core::{
-    Constant, Description, Executor, Format, Program, Rounding, Scheme, Step, StepOp, TensorInfo, Values,
+    Constant, Description, Executor, Format, Program, QuantSpec, Rounding, Scheme, Step, StepOp, TensorInfo,
+    Values, fake_quantize,
 };
 use serde::Serialize;
 use std::borrow::Cow;
@@ -130,7 +131,7 @@ impl Search {
                 continue;
             }
             let of_method = |&method: &Method| {
-                let format = format(graph, group, collection, method, scheme)?;
+                let format = format(graph, group, placement.options().scales, collection, method, scheme)?;
                 Ok(MethodError { method, scheme: method.scheme(scheme), format, error: 0.0 })
             };
             let methods = methods.iter().map(of_method).collect::<Result<Vec<_>, Error>>();
@@ -193,14 +194,11 @@ impl Search {
 
 impl Watched {
     fn add(&mut self, methods: &[MethodError], values: &[f32], shape: [usize; 3]) -> Result<(), Error> {
-        let quantized: Vec<Vec<f32>> = methods
-            .iter()
-            .enumerate()
-            .map(|(k, method)| match same_format(methods, k) {
-                Some(_) => Vec::new(),
-                None => values.iter().map(|&x| fake_quantized(x, method.format)).collect(),
-            })
-            .collect();
+        let quantized = methods.iter().enumerate().map(|(k, method)| match same_format(methods, k) {
+            Some(_) => Ok(Vec::new()),
+            None => fake_quantized(values, method),
+        });
+        let quantized = quantized.collect::<Result<Vec<Vec<f32>>, Error>>()?;
         for (reader, sums) in &mut self.readers {
             let mut executor = match reader {
                 Some(program) => Some(Executor::new(program, shape[1], shape[2])?),
@@ -300,7 +298,11 @@ fn squared(x: f32) -> f64 {
     f64::from(x) * f64::from(x)
 }
 
-fn fake_quantized(x: f32, format: Format) -> f32 {
-    let (Some(params), Some((low, high))) = (format.params(), format.range()) else { return x };
-    params.dequantize(params.quantize(f64::from(x), low, high, Rounding::HalfEven))
+/// What the method's quantiser leaves of `values`.
+fn fake_quantized(values: &[f32], method: &MethodError) -> Result<Vec<f32>, Error> {
+    let mut values = values.to_vec();
+    if let Some(params) = method.format.params() {
+        fake_quantize(&mut values, &[params], &QuantSpec::int8(method.scheme), Rounding::HalfEven)?;
+    }
+    Ok(values)
 }

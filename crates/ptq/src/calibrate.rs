@@ -1,6 +1,6 @@
 //! From images to a configuration: statistics of every group, then a quantiser by the chosen method.
 
-use crate::{Error, Group, Method, Placement, Range, Rule, Statistics, WeightConfig, Width};
+use crate::{Degenerate, Error, Group, Method, Placement, Rule, ScaleGrid, Statistics, WeightConfig, Width};
 use nn_graph::Graph;
 use quant_core::{Executor, Format, Program, QuantParams, QuantSpec, Rounding, ScaleForm, Scheme, Values};
 use rayon::prelude::*;
@@ -150,7 +150,11 @@ impl QuantConfig {
             .par_iter()
             .map(|group| {
                 let name = &graph.node(group.members[0]).name;
-                Ok((group, format(graph, group, collection, method, scheme).map_err(|e| e.of(name))?))
+                Ok((
+                    group,
+                    format(graph, group, placement.options().scales, collection, method, scheme)
+                        .map_err(|e| e.of(name))?,
+                ))
             })
             .collect::<Result<_, Error>>()?;
         let named = |(group, format): &(&Group, Format)| {
@@ -180,10 +184,37 @@ impl QuantConfig {
     }
 }
 
+impl Placement {
+    /// The groups of 8-bit tensors where `method` has little to choose by, each by its first tensor, with the reason: what it gives
+    /// there says little of the method.
+    ///
+    /// # Errors
+    /// As [`QuantConfig::calibrate`].
+    pub fn degenerate_choices(
+        &self,
+        graph: &Graph,
+        collection: &Collection,
+        method: Method,
+        scheme: Scheme,
+    ) -> Result<Vec<(String, Degenerate)>, Error> {
+        let spec = QuantSpec::int8(method.scheme(scheme));
+        let of_group = |group: &Group| {
+            let name = &graph.node(group.members[0]).name;
+            let report = collection.pooled(graph, group).and_then(|pooled| method.report(&pooled, &spec));
+            let report = report.map_err(|error| error.of(name))?;
+            Ok(report.degenerate.map(|reason| (name.clone(), reason)))
+        };
+        let chosen = |group: &&Group| group.rule != Rule::ImageInput && group.width == Width::Bits8;
+        let groups: Vec<&Group> = self.groups().iter().filter(chosen).collect();
+        groups.into_par_iter().filter_map(|group| of_group(group).transpose()).collect()
+    }
+}
+
 /// The quantiser of a group by `method`.
 pub(crate) fn format(
     graph: &Graph,
     group: &Group,
+    scales: ScaleGrid,
     collection: &Collection,
     method: Method,
     scheme: Scheme,
@@ -193,11 +224,11 @@ pub(crate) fn format(
     }
     let statistics = collection.pooled(graph, group)?;
     if group.width == Width::Bits16 {
-        let Range { high, .. } = Method::Max.range(&statistics, &QuantSpec::int16())?;
-        let bound = (2.0 * high).min(f32::MAX);
-        return Ok(Format::I16(QuantSpec::int16().params_for_range(-bound, bound)?));
+        let QuantParams { scale, zero_point } =
+            scales.params(Method::Max, &statistics, &QuantSpec::int16())?;
+        // Twice a scale of a grid is on the grid.
+        let scale = if statistics.absolute_maximum() > 0.0 { (2.0 * scale).min(f32::MAX) } else { scale };
+        return Ok(Format::I16(QuantParams { scale, zero_point }));
     }
-    let spec = QuantSpec::int8(method.scheme(scheme));
-    let range = method.range(&statistics, &spec)?;
-    Ok(Format::I8(spec.params_for_range(range.low, range.high)?))
+    Ok(Format::I8(scales.params(method, &statistics, &QuantSpec::int8(method.scheme(scheme)))?))
 }

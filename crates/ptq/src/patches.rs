@@ -109,7 +109,7 @@ mod tests {
         assert!(first.iter().all(|p| *p < 6400) && first != second);
         let mut quarters = [0; 4];
         first.iter().for_each(|p| quarters[p / 1600] += 1);
-        assert_eq!(quarters, [16; 4]);
+        assert!(quarters.iter().all(|count| (14..=18).contains(count)), "{quarters:?}");
     }
 
     /// Weights times patches are what the executor computes, for every geometry that there is.

@@ -4,6 +4,7 @@
 //! quantiser. Ties are transitive (union-find), and are decided before statistics are collected, so that the tensors of a group
 //! pool their data in one histogram.
 
+use crate::ScaleGrid;
 use nn_graph::{Graph, Op, TensorId};
 use serde::{Deserialize, Serialize};
 
@@ -39,11 +40,19 @@ pub struct PlacementOptions {
     pub concat: ConcatPolicy,
     /// Whether both operands and the result of an addition share one quantiser.
     pub tie_add: bool,
+    /// Scales that quantisers may have; that of the image is 1/255 nevertheless.
+    #[serde(default)]
+    pub scales: ScaleGrid,
 }
 
 impl Default for PlacementOptions {
     fn default() -> Self {
-        Self { preactivation: Width::Bits16, concat: ConcatPolicy::TieExclusive, tie_add: false }
+        Self {
+            preactivation: Width::Bits16,
+            concat: ConcatPolicy::TieExclusive,
+            tie_add: false,
+            scales: ScaleGrid::Any,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Weights as integers: scales per output channel or per tensor, by any method.
 
 use crate::squared_error::weight_bound;
-use crate::{Error, Method, Statistics};
+use crate::{Error, Method, ScaleGrid, Statistics};
 use quant_core::{Granularity, QuantParams, QuantSpec, Rounding, Scheme};
 use serde::{Deserialize, Serialize};
 
@@ -15,12 +15,15 @@ pub struct WeightConfig {
     pub granularity: Granularity,
     /// Width in bits, 2 to 8; integers of less than 8 are stored in 8.
     pub bits: u8,
+    /// Scales that there may be.
+    #[serde(default)]
+    pub scales: ScaleGrid,
 }
 
 impl Default for WeightConfig {
     /// 8 bits, `max |w| / 127` per output channel.
     fn default() -> Self {
-        Self { method: Method::Max, granularity: Granularity::PerChannel, bits: 8 }
+        Self { method: Method::Max, granularity: Granularity::PerChannel, bits: 8, scales: ScaleGrid::Any }
     }
 }
 
@@ -60,13 +63,15 @@ impl WeightConfig {
     }
 
     fn scale(&self, weights: &[f32], spec: &QuantSpec) -> Result<f32, Error> {
-        let bound = match self.method {
-            Method::Max | Method::MinMax => weight_bound(weights, spec, false)?,
-            Method::Mse => weight_bound(weights, spec, true)?,
-            method => {
+        let bound = match (self.method, self.scales) {
+            (Method::Max | Method::MinMax, ScaleGrid::Any) => weight_bound(weights, spec, false)?,
+            (Method::Mse, ScaleGrid::Any) => weight_bound(weights, spec, true)?,
+            (method, scales) => {
                 let mut statistics = Statistics::default();
                 statistics.observe(weights);
-                method.range(&statistics, spec)?.high
+                // The scheme is symmetric, which is the difference between the two.
+                let method = if method == Method::MinMax { Method::Max } else { method };
+                return Ok(scales.params(method, &statistics, spec)?.scale);
             }
         };
         Ok(spec.params_for_range(-bound, bound)?.scale)
@@ -157,6 +162,25 @@ mod tests {
         assert!((scale(4) / scale(8) - 127.0 / 7.0).abs() < 1e-4);
         let bad = WeightConfig { bits: 9, ..WeightConfig::default() };
         assert!(matches!(bad.scales(&weights, 1), Err(Error::WeightBits { bits: 9 })));
+    }
+
+    #[test]
+    fn restricted_scales_are_on_their_grid_and_near_the_best() {
+        let weights = wave(400);
+        for method in Method::PUBLISHED {
+            let free = WeightConfig { method, ..WeightConfig::default() };
+            for (scales, factor) in [(ScaleGrid::PowerOfTwo, 2.0), (ScaleGrid::Mantissa { bits: 4 }, 1.13)] {
+                let found = WeightConfig { scales, ..free }.scales(&weights, 4).unwrap();
+                for (scale, free) in found.iter().zip(free.scales(&weights, 4).unwrap()) {
+                    assert!(scales.contains(*scale).unwrap(), "{method:?} {scale}");
+                    let ratio = scale / free;
+                    assert!(
+                        ratio <= factor * 1.001 && ratio >= 0.999 / factor,
+                        "{method:?} {scales:?}: {ratio}"
+                    );
+                }
+            }
+        }
     }
 
     #[test]

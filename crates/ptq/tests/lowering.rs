@@ -4,7 +4,7 @@
 use nn_graph::{Definition, Graph, Op, Params, formula_params, formula_uniform};
 use ptq::{
     Collection, ConcatPolicy, Error, Fusion, Method, Placement, PlacementOptions, QuantConfig, Rule,
-    WeightConfig, Width, lower_float, lower_integer,
+    ScaleGrid, WeightConfig, Width, lower_float, lower_integer,
 };
 use quant_core::{Executor, Format, Scheme, StepOp};
 
@@ -21,7 +21,7 @@ fn image(seed: u64) -> Vec<f32> {
 }
 
 fn options(preactivation: Width, concat: ConcatPolicy) -> PlacementOptions {
-    PlacementOptions { preactivation, concat, tie_add: false }
+    PlacementOptions { preactivation, concat, ..PlacementOptions::default() }
 }
 
 fn collect(graph: &Graph, params: &Params, placement: &Placement, seeds: &[u64]) -> Collection {
@@ -233,5 +233,33 @@ fn the_image_is_never_tied_to_computed_tensors() {
                 );
             }
         }
+    }
+}
+
+/// With scales that are powers of two every factor but that of the image, whose scale is 1/255, is a shift.
+#[test]
+fn scales_that_are_powers_of_two_leave_only_shifts() {
+    let (graph, params) = model();
+    let options = PlacementOptions { scales: ScaleGrid::PowerOfTwo, ..PlacementOptions::default() };
+    let placement = Placement::new(&graph, options);
+    let collection = collect(&graph, &params, &placement, &[1, 2]);
+    for method in [Method::Max, Method::Mse] {
+        let mut config =
+            QuantConfig::calibrate(&graph, &placement, &collection, method, Scheme::Symmetric).unwrap();
+        config.weights.scales = ScaleGrid::PowerOfTwo;
+        let program = lower_integer(&graph, &params, &config).unwrap();
+        let mut checked = 0;
+        for step in &program.steps()[2..] {
+            let StepOp::ConvI8 { multipliers, .. } = &step.op else { continue };
+            let Some(quant_core::Constant::I32(pairs)) = program.constants().get(multipliers) else {
+                panic!("{} has no factors", step.name)
+            };
+            assert!(pairs.chunks(2).all(|pair| pair[0].count_ones() == 1), "{method:?} {}", step.name);
+            checked += 1;
+        }
+        assert_eq!(checked, 59);
+        let float = heads(&lower_float(&graph, &params, Fusion::Fused).unwrap(), &image(9));
+        let error = relative_error(&heads(&program, &image(9)), &float);
+        assert!(error < 0.25, "{method:?}: {error}");
     }
 }

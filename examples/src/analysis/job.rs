@@ -91,7 +91,7 @@ impl Job {
     /// As [`calibrate`].
     pub fn quantizers(&self) -> Result<Quantizers> {
         let Settings { method, scheme, weight, concat, size, skip_bad, .. } = self.settings;
-        let placements = placements(&self.model.graph, concat);
+        let placements = placements(&self.model.graph, concat, weight.scales);
         let references = [&placements[0], &placements[1]];
         let calibration =
             calibrate(&self.model, &references, &self.calibration, size, self.threads, skip_bad)?;

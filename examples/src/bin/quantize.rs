@@ -159,7 +159,7 @@ fn load(arguments: &Arguments) -> Result<Job> {
     let read = |path: &PathBuf| read_config(path, &inputs.weights, &model, inputs.size);
     let precision = arguments.config.as_ref().map(read).transpose()?;
     let placements = match precision {
-        Some(_) => placements(&model.graph, arguments.concat.into()).into(),
+        Some(_) => placements(&model.graph, arguments.concat.into(), arguments.weight.scale_grid()).into(),
         None => placements_of_widths(&model, arguments),
     };
     let source = match file {
@@ -252,6 +252,7 @@ fn placements_of_widths(model: &Model, arguments: &Arguments) -> Vec<Placement> 
         let options = PlacementOptions {
             preactivation,
             concat: arguments.concat.into(),
+            scales: arguments.weight.scale_grid(),
             ..PlacementOptions::default()
         };
         Placement::new(&model.graph, options)

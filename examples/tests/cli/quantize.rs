@@ -161,6 +161,9 @@ fn layers_can_be_looked_at() {
         let again = run("again", &[&options[..], &per_tensor, &["--threads", "1"]].concat()).1;
         assert!(again == files, "{rounding}: results depend on threads");
     }
+    let (coarse, _) = run("grid", &["--methods", "mse", "--scale-grid", "power-of-two"]);
+    let (fine, _) = run("mantissa", &["--methods", "mse", "--scale-grid", "mantissa:6"]);
+    assert!(ap(&fine) > ap(&coarse), "{} {}", ap(&fine), ap(&coarse));
     let analytic = ["--methods", "mse", "--bias-correction", "analytic"];
     let (rows, _) = run("analytic", &[&analytic[..], &per_tensor].concat());
     assert!(rows[1]["ap"] != nearest[1]["ap"]);
