@@ -1,9 +1,6 @@
 //! The networks that `quantize` makes of a model.
 
-use crate::arguments::given_or_asset;
-use crate::calibration_source::CalibrationSource;
 use crate::error::Result;
-use crate::images::list_images;
 use crate::methods::{LayerImages, MethodChoice};
 use crate::network::{Model, Network};
 use crate::output::note;
@@ -14,7 +11,7 @@ use ptq::{
     correct_biases, lower_float, lower_integer,
 };
 use quant_core::{Program, Scheme};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use yolo_model::ImageSize;
 
@@ -49,10 +46,8 @@ pub struct Recipe<'a> {
     pub weights: &'a WeightArguments,
     /// Beginnings of the names of convolutions that stay in f32.
     pub float_layers: &'a [String],
-    /// Where images are, if they are needed again.
-    pub source: &'a CalibrationSource,
-    /// Folder of images to look at layers with, in place of those.
-    pub layer_images: Option<PathBuf>,
+    /// Images to look at layers with, where something does.
+    pub layer_images: &'a [PathBuf],
     /// Statistics of all tensors.
     pub statistics: &'a Collection,
     /// Threads.
@@ -109,6 +104,12 @@ impl Recipe<'_> {
         let layers = layers(&self.model.graph, self.size.height, self.size.width)?;
         let of = |layer: &Layer| precision.precision(&layer.name).unwrap_or(Precision::F32);
         let config = Quantizers { wide, narrow }.config(&layers, of);
+        // Most groups are in both placements; what counts is the quantiser that is used.
+        let mut seen = BTreeSet::new();
+        choices.retain(|choice| {
+            let taken = choice.methods.iter().find(|m| m.method == choice.method).map(|m| m.format);
+            config.formats.get(&choice.tensor).copied() == taken && seen.insert(choice.tensor.clone())
+        });
         self.candidate(format!("{}-mixed", method.name()), config, choices, None, method)
     }
 
@@ -124,7 +125,7 @@ impl Recipe<'_> {
                 (QuantConfig::calibrate(graph, placement, statistics, method, self.scheme)?, Vec::new())
             }
             MethodChoice::Auto => {
-                let images = self.images(AUTO_IMAGES)?;
+                let images = self.images(AUTO_IMAGES);
                 let choice =
                     self.in_pool(|| images.choose(self.model, placement, statistics, self.scheme))?;
                 (choice.config, choice.groups)
@@ -157,7 +158,9 @@ impl Recipe<'_> {
     ) -> Result<Candidate> {
         let (program, layers) = self.lowered(config)?;
         let mut network = self.model.network(program, self.size)?;
+        let weights = serde_json::to_string(&self.weights.treatment()?)?;
         network.program.metadata.insert("method".to_owned(), serde_json::to_string(&method)?);
+        network.program.metadata.insert("weights".to_owned(), weights);
         let quantized = Some((width, method.scheme(self.scheme)));
         Ok(Candidate { name, network, quantized, choices, layers })
     }
@@ -165,26 +168,25 @@ impl Recipe<'_> {
     fn lowered(&self, mut config: QuantConfig) -> Result<(Program, Vec<ReconstructedLayer>)> {
         let Model { graph, params, expected_inputs, .. } = self.model;
         if let Some(how) = self.weights.reconstruction() {
-            let images = self.images(RECONSTRUCTION_IMAGES)?;
+            let images = self.images(RECONSTRUCTION_IMAGES);
             let done = self.in_pool(|| reconstruct(&how, self.model, &config, &images))?;
             config.weight_scales = done.weight_scales;
             return Ok((lower_integer(graph, &done.params, &config)?, done.layers));
         }
         if self.weights.bias_correction == BiasArgument::Analytic {
             let corrected = correct_biases(graph, params, &config, expected_inputs)?;
+            if !corrected.skipped.is_empty() {
+                let names = corrected.skipped.join(", ");
+                note(format_args!("BatchNorm does not tell what these read, so their biases stay: {names}"));
+            }
             return Ok((lower_integer(graph, &corrected.params, &config)?, Vec::new()));
         }
         Ok((lower_integer(graph, params, &config)?, Vec::new()))
     }
 
-    /// The images to look at layers with: of the calibration images the first, or of the folder that is named instead.
-    fn images(&self, most: usize) -> Result<LayerImages> {
-        let mut paths = match (self.source, &self.layer_images) {
-            (CalibrationSource::Images(paths), None) => paths.clone(),
-            (_, given) => list_images(&given_or_asset(given.clone(), "--layer-images", "coco/train128")?)?,
-        };
-        paths.truncate(most);
-        Ok(LayerImages { paths, size: self.size, skip_bad: self.skip_bad })
+    fn images(&self, most: usize) -> LayerImages {
+        let paths = self.layer_images.to_vec();
+        LayerImages { paths, most, size: self.size, skip_bad: self.skip_bad }
     }
 
     /// Runs `work` on the threads asked for.

@@ -5,7 +5,7 @@ use crate::images::{decode, prepare};
 use crate::progress::bar;
 use crate::workers;
 use indicatif::ProgressBar;
-use ptq::{Choice, Collection, Method, Placement, QuantConfig};
+use ptq::{ChosenMethods, Collection, Method, Placement, QuantConfig};
 use quant_core::Scheme;
 use serde::{Serialize, Serializer};
 use std::path::PathBuf;
@@ -75,12 +75,21 @@ impl MethodChoice {
     }
 }
 
+const EXPECTED_METHOD: &str =
+    "expected max, minmax, percentile, entropy, mse, sqnr, octav, aciq, aciq-gauss or aciq-laplace";
+const EXPECTED_METHODS: &str = "expected all, auto, or some of max, minmax, percentile, entropy, mse, sqnr, octav, aciq, aciq-gauss, aciq-laplace";
+
 fn unknown(name: &str) -> Error {
-    Error::Argument {
-        option: "--methods",
-        value: name.to_owned(),
-        expected: "expected all, auto, or some of max, minmax, percentile, entropy, mse, sqnr, octav, aciq, aciq-gauss, aciq-laplace",
-    }
+    Error::Argument { option: "--methods", value: name.to_owned(), expected: EXPECTED_METHODS }
+}
+
+/// The method of that name.
+///
+/// # Errors
+/// Names `option` and the methods that there are.
+pub fn parse_method(option: &'static str, name: &str) -> Result<Method> {
+    let unknown = || Error::Argument { option, value: name.to_owned(), expected: EXPECTED_METHOD };
+    Method::from_name(name).ok_or_else(unknown)
 }
 
 impl Serialize for MethodChoice {
@@ -96,6 +105,8 @@ impl Serialize for MethodChoice {
 pub struct LayerImages {
     /// Where they are.
     pub paths: Vec<PathBuf>,
+    /// How many are taken at most, the first that can be read.
+    pub most: usize,
     /// Size of the network's input.
     pub size: ImageSize,
     /// Go on without those that can't be read.
@@ -105,11 +116,18 @@ pub struct LayerImages {
 impl LayerImages {
     /// The images as networks take them, one after the other; `progress` counts them.
     pub fn inputs<'i>(&'i self, progress: &'i ProgressBar) -> impl Iterator<Item = Result<Vec<f32>>> + 'i {
-        self.paths.iter().filter_map(move |path| {
-            progress.inc(1);
+        let inputs = self.paths.iter().filter_map(move |path| {
             let picture = workers::skip_bad(decode(path), self.skip_bad).transpose()?;
+            progress.inc(1);
             Some(picture.and_then(|picture| Ok(prepare(&picture, self.size)?.0)))
-        })
+        });
+        inputs.take(self.most)
+    }
+
+    /// How many will be taken, if all can be read.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.paths.len().min(self.most)
     }
 
     /// The best of [`AUTO`] for every group of tensors.
@@ -122,10 +140,9 @@ impl LayerImages {
         placement: &Placement,
         collection: &Collection,
         scheme: Scheme,
-    ) -> Result<Choice> {
+    ) -> Result<ChosenMethods> {
         let Model { graph, params, .. } = model;
-        let (size, progress) =
-            ([self.size.height, self.size.width], bar(self.paths.len(), "choosing methods"));
+        let (size, progress) = ([self.size.height, self.size.width], bar(self.count(), "choosing methods"));
         let images = self.inputs(&progress);
         let choice = QuantConfig::calibrate_by_output::<Error>(
             graph,
@@ -140,5 +157,23 @@ impl LayerImages {
         )?;
         progress.finish_and_clear();
         Ok(choice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_name_every_method() {
+        for method in Method::PUBLISHED {
+            for expected in [EXPECTED_METHOD, EXPECTED_METHODS] {
+                assert!(
+                    expected.split([' ', ',']).any(|word| word == method.name()),
+                    "{expected}: {}",
+                    method.name()
+                );
+            }
+        }
     }
 }

@@ -5,8 +5,9 @@ use crate::demo;
 use crate::figures::decimals;
 use crate::methods::MethodChoice;
 use crate::resources::cpu_seconds;
+use crate::weights::WeightTreatment;
 use coco_eval::Interval;
-use ptq::{GroupChoice, Method, ReconstructedLayer, WeightConfig};
+use ptq::{GroupChoice, Method, ReconstructedLayer};
 use std::collections::BTreeMap;
 
 use quant_core::Scheme;
@@ -159,8 +160,10 @@ pub struct Manifest {
     pub instruction_set: &'static str,
     /// Ties at concatenations.
     pub concat: ptq::ConcatPolicy,
-    /// How weights get their scale.
-    pub weights: WeightConfig,
+    /// What was done to weights.
+    pub weights: WeightTreatment,
+    /// Hash of names and contents of the images that layers were looked at with; null where none were.
+    pub layer_images_sha256: Option<String>,
     /// Prefixes of convolutions that stay in f32.
     pub float_layers: Vec<String>,
     /// Hash of the configuration of precisions, where one was given.

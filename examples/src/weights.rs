@@ -1,15 +1,16 @@
 //! How weights are quantised.
 
 use crate::error::{Error, Result};
-use crate::methods::LayerImages;
+use crate::methods::{LayerImages, parse_method};
 use crate::network::Model;
 use crate::output::note;
 use crate::progress::bar;
 use ptq::{
-    AdaRound, BiasCorrection, CoordinateDescent, Method, QuantConfig, Reconstruct, Reconstructed,
-    ReconstructedLayer, ScaleGrid, WeightConfig, WeightRounding,
+    AdaRound, BiasCorrection, CoordinateDescent, QuantConfig, Reconstruct, Reconstructed, ReconstructedLayer,
+    ScaleGrid, WeightConfig, WeightRounding,
 };
 use quant_core::Granularity;
+use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// Positions of every image that a layer is looked at.
@@ -68,8 +69,22 @@ pub struct WeightArguments {
     pub equalize: bool,
 }
 
+/// What was done to weights, for manifests.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct WeightTreatment {
+    /// How they got their scales.
+    pub config: WeightConfig,
+    /// How they were rounded.
+    pub rounding: RoundingArgument,
+    /// What biases make up for.
+    pub bias_correction: BiasArgument,
+    /// Whether channels were equalised first.
+    pub equalized: bool,
+}
+
 /// What biases make up for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
 pub enum BiasArgument {
     /// Nothing.
     None,
@@ -82,7 +97,8 @@ pub enum BiasArgument {
 }
 
 /// How weights are put on their grid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
 pub enum RoundingArgument {
     /// Each by itself.
     Nearest,
@@ -163,6 +179,15 @@ impl WeightArguments {
         Ok(model)
     }
 
+    /// What is done to weights.
+    ///
+    /// # Errors
+    /// As [`ScaleArguments::config`].
+    pub fn treatment(&self) -> Result<WeightTreatment> {
+        let Self { rounding, bias_correction, equalize, .. } = *self;
+        Ok(WeightTreatment { config: self.config()?, rounding, bias_correction, equalized: equalize })
+    }
+
     /// Scales that there may be.
     #[must_use]
     pub fn scale_grid(&self) -> ScaleGrid {
@@ -184,11 +209,7 @@ impl ScaleArguments {
     /// # Errors
     /// If the method is not known.
     pub fn config(&self) -> Result<WeightConfig> {
-        let method = Method::from_name(&self.weight_method).ok_or_else(|| Error::Argument {
-            option: "--weight-method",
-            value: self.weight_method.clone(),
-            expected: "it is none of the methods that --methods knows",
-        })?;
+        let method = parse_method("--weight-method", &self.weight_method)?;
         let granularity = match self.weight_granularity {
             GranularityArgument::Channel => Granularity::PerChannel,
             GranularityArgument::Tensor => Granularity::PerTensor,
@@ -208,7 +229,7 @@ pub fn reconstruct(
     images: &LayerImages,
 ) -> Result<Reconstructed> {
     let Model { graph, params, .. } = model;
-    let (looking, layers) = (bar(images.paths.len(), "looking at images"), bar(1, "reconstructing layers"));
+    let (looking, layers) = (bar(images.count(), "looking at images"), bar(1, "reconstructing layers"));
     let progress = |_: &ReconstructedLayer, total: usize| {
         looking.finish_and_clear();
         layers.set_length(total as u64);

@@ -38,7 +38,7 @@ pub struct GroupChoice {
 
 /// Every group's choice.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Choice {
+pub struct ChosenMethods {
     /// The configuration that follows.
     pub config: QuantConfig,
     /// Groups that had a choice, in graph order.
@@ -51,12 +51,12 @@ impl QuantConfig {
     /// Chooses among `methods` for every group by the error that its quantiser alone makes in what is computed from it.
     ///
     /// On float activations `x` of `images` (planar, of the given height and width) a reader computes `r(x)`: a convolution its
-    /// sums, an activation its function, and everything else `x` itself. A method's error is the mean over all readers of
-    /// `sum |r(Q(x)) - r(x)|^2 / sum |r(x)|^2`. Groups of 16 bits and the image have no choice. The result depends on the order of
+    /// sums, an activation its function, and everything else `x` itself; tensors of the same group are no readers. A method's error is
+    /// the mean over all readers whose `r(x)` is not always zero of `sum |r(Q(x)) - r(x)|^2 / sum |r(x)|^2`. Groups of 16 bits and the image have no choice. The result depends on the order of
     /// images in the last bits of the sums, and not on the number of threads. After each image `progress` is called.
     ///
     /// # Errors
-    /// [`Error::NoValues`] without images or methods; the errors of `images`, [`QuantConfig::calibrate`], lowering and running.
+    /// [`Error::NoValues`] without images or methods; [`Error::NonFinite`] with the tensor's name; the errors of `images`, [`QuantConfig::calibrate`], lowering and running.
     #[expect(clippy::too_many_arguments, reason = "as calibrate, and what it has to look at")]
     pub fn calibrate_by_output<E: From<Error>>(
         graph: &Graph,
@@ -68,7 +68,7 @@ impl QuantConfig {
         size: [usize; 2],
         images: impl IntoIterator<Item = Result<Vec<f32>, E>>,
         mut progress: impl FnMut(),
-    ) -> Result<Choice, E> {
+    ) -> Result<ChosenMethods, E> {
         let first = methods.first().ok_or(Error::NoValues)?;
         let mut config = Self::calibrate(graph, placement, collection, *first, scheme)?;
         let float = lower_float(graph, params, Fusion::EveryTensor)?;
@@ -84,7 +84,7 @@ impl QuantConfig {
             return Err(Error::NoValues.into());
         }
         let groups = search.choose(graph, placement, &mut config);
-        Ok(Choice { config, groups, images: count })
+        Ok(ChosenMethods { config, groups, images: count })
     }
 }
 
@@ -175,7 +175,8 @@ impl Search {
             let mut methods = candidates.methods;
             for (k, method) in methods.iter_mut().enumerate() {
                 let relative = readers.iter().map(|sums| sums.errors[k] / sums.signal);
-                method.error = relative.sum::<f64>() / readers.len().max(1) as f64;
+                // Without readers the sum of nothing, which is not to be minus zero.
+                method.error = relative.fold(0.0, |sum, error| sum + error) / readers.len().max(1) as f64;
             }
             let group = &placement.groups()[candidates.group];
             let Some(best) = methods.iter().copied().reduce(|a, b| if b.error < a.error { b } else { a })
@@ -194,6 +195,10 @@ impl Search {
 
 impl Watched {
     fn add(&mut self, methods: &[MethodError], values: &[f32], shape: [usize; 3]) -> Result<(), Error> {
+        let non_finite = values.iter().filter(|x| !x.is_finite()).count();
+        if non_finite > 0 {
+            return Err(Error::NonFinite { count: non_finite as u64 });
+        }
         let quantized = methods.iter().enumerate().map(|(k, method)| match same_format(methods, k) {
             Some(_) => Ok(Vec::new()),
             None => fake_quantized(values, method),
@@ -234,7 +239,7 @@ fn read<'v>(executor: &mut Option<Executor<'_>>, values: &'v [f32]) -> Result<Co
     Ok(Cow::Owned(outputs.map(|(_, values)| values.to_f32(Format::F32)).unwrap_or_default()))
 }
 
-/// The steps that read `id`, but for those that only move its values to tensors of its own group.
+/// The steps that read `id`, but for those whose results are of its own group: they have readers themselves.
 fn readers(
     graph: &Graph,
     params: &Params,

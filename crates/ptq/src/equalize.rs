@@ -12,6 +12,7 @@
 use crate::Error;
 use nn_graph::{Activation, Conv, Graph, Op, Params, TensorId};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// A convolution whose output channels were equalised.
@@ -19,7 +20,7 @@ use std::fmt;
 pub struct EqualizedLayer {
     /// Its name.
     pub name: String,
-    /// The convolutions that read its channels.
+    /// The convolutions that read its channels, by name.
     pub readers: Vec<String>,
     /// The largest factor by which a channel was scaled, up or down.
     pub largest_factor: f64,
@@ -114,7 +115,8 @@ pub fn equalize(graph: &Graph, params: &Params) -> Result<Equalized, Error> {
     }
     let reports = pairs.iter().zip(&totals).map(|((name, _, readers), totals)| EqualizedLayer {
         name: (*name).to_owned(),
-        readers: readers.iter().map(|reader| reader.name.to_owned()).collect(),
+        // A reader of several joined copies is named once.
+        readers: readers.iter().map(|r| r.name.to_owned()).collect::<BTreeSet<_>>().into_iter().collect(),
         largest_factor: totals.iter().fold(1.0, |m, s| m.max(s.max(1.0 / s))),
     });
     result.layers = reports.collect();

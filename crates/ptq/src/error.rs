@@ -133,6 +133,25 @@ pub enum Error {
         /// The part of them that warms up.
         warm_start: f64,
     },
+    /// A descent that can't descend.
+    #[error(
+        "a descent of {sweeps} sweeps with a damping of {damping} is not possible, take at least 1 and at least 0"
+    )]
+    Descent {
+        /// Sweeps.
+        sweeps: u32,
+        /// The damping.
+        damping: f64,
+    },
+    /// Layers looked at nowhere.
+    #[error("layers have to be looked at in at least 1 position of every image")]
+    NoPositions,
+    /// A program without a step for a layer.
+    #[error("{layer}: the integer program has no step of that name")]
+    NoStep {
+        /// The layer.
+        layer: String,
+    },
     /// Slices that do not fit together.
     #[error("{found} {what} for {expected}")]
     Length {

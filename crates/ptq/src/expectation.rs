@@ -65,7 +65,8 @@ fn doubles(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&v| f64::from(v)).collect()
 }
 
-/// `E f(z)` of a standard normal `z`, by the trapezoidal rule, which converges faster than any power for functions as smooth as these.
+/// `E f(z)` of a standard normal `z`, by the trapezoidal rule: exact to rounding for smooth functions such as SiLU, within half a
+/// thousandth of the deviation for those with a kink.
 fn normal_mean(f: impl Fn(f64) -> f64) -> f64 {
     const STEP: f64 = 1.0 / 16.0;
     const ENDS: i32 = 128;
@@ -115,7 +116,12 @@ pub fn correct_biases(
             let (expected, found) = (conv.in_channels, mean.len());
             return Err(Error::Length { what: "channel means", expected, found }.of(&node.name));
         }
-        let scales = config.weight_scales(&node.name, weight, conv.out_channels)?;
+        if mean.iter().any(|mean| !mean.is_finite()) {
+            let count = mean.iter().filter(|mean| !mean.is_finite()).count() as u64;
+            return Err(Error::NonFinite { count }.of(&node.name));
+        }
+        let scales = config.weight_scales(&node.name, weight, conv.out_channels);
+        let scales = scales.map_err(|error| error.of(&node.name))?;
         let spec = config.weights.spec()?;
         let kernel = conv.kernel[0] * conv.kernel[1];
         let (inputs, outputs) = (conv.in_channels / conv.groups, conv.out_channels / conv.groups);

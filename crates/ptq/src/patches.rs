@@ -84,17 +84,24 @@ impl Patches {
     }
 }
 
-/// `wanted` positions below `count` for the image number `image`: all if there are not more, else spread by multiples of the golden
-/// ratio, from another start in every image.
+/// `wanted` positions below `count` for the image number `image`, no two alike: all if there are not more, else spread by a step near
+/// the golden ratio, from another start in every image.
 pub(crate) fn sampled(wanted: usize, count: usize, image: usize) -> Vec<usize> {
     const GOLDEN: f64 = 0.618_033_988_749_894_9;
     const OTHER: f64 = 0.754_877_666_246_692_8;
     if count <= wanted {
         return (0..count).collect();
     }
-    let start = (image as f64 * OTHER).fract();
-    let at = |i: usize| ((start + i as f64 * GOLDEN).fract() * count as f64) as usize;
-    (0..wanted).map(|i| at(i).min(count - 1)).collect()
+    // A step without a common divisor visits every position once before it comes back to the first.
+    let near = ((count as f64 * GOLDEN) as usize).max(1);
+    let step = (near..count).find(|&step| divisor(step, count) == 1).unwrap_or(1);
+    let start = ((image as f64 * OTHER).fract() * count as f64) as usize;
+    (0..wanted).map(|i| (start + i * step) % count).collect()
+}
+
+/// The greatest common divisor.
+fn divisor(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { divisor(b, a % b) }
 }
 
 #[cfg(test)]
@@ -109,6 +116,10 @@ mod tests {
         assert!(first.iter().all(|p| *p < 6400) && first != second);
         let mut quarters = [0; 4];
         first.iter().for_each(|p| quarters[p / 1600] += 1);
+        for (wanted, count) in [(256, 400), (256, 300), (64, 65), (1, 2), (3, 4), (100, 6400)] {
+            let distinct: std::collections::BTreeSet<usize> = sampled(wanted, count, 7).into_iter().collect();
+            assert!(distinct.len() == wanted && distinct.iter().all(|p| *p < count), "{wanted} of {count}");
+        }
         assert!(quarters.iter().all(|count| (14..=18).contains(count)), "{quarters:?}");
     }
 

@@ -45,7 +45,7 @@ pub struct Reconstruct {
     pub rounding: WeightRounding,
     /// Correction of biases. Rounding need not care about the means that it sets right.
     pub bias_correction: BiasCorrection,
-    /// Positions of every image and layer that are looked at.
+    /// Positions of every image and layer that are looked at, at least 1.
     pub positions: usize,
 }
 
@@ -81,8 +81,9 @@ pub struct Reconstructed {
 struct Layer {
     name: String,
     patches: Patches,
-    /// Of the float network.
+    /// Of the float network; zeros where there is none.
     bias: Vec<f32>,
+    has_bias: bool,
     /// The float outputs at the sampled positions, per image.
     targets: Vec<Vec<f32>>,
 }
@@ -92,10 +93,11 @@ impl Reconstruct {
     /// does what its float form does on `images` (planar, of the given height and width). Scales stay as `config` has them.
     ///
     /// The result does not depend on the number of threads (those of the current rayon pool). Per image the live tensors and
-    /// `4 positions` bytes per output channel are kept. After each layer `progress(layer, total)` is called.
+    /// `4 positions` bytes per output channel are kept, and for the layer at hand twice `8 features^2` bytes; collecting costs
+    /// `features^2 / 2` multiplications per sample. After each layer `progress(layer, total)` is called.
     ///
     /// # Errors
-    /// [`Error::NoValues`] without images; the errors of `images`, of lowering, running and rounding, with the layer's name.
+    /// [`Error::NoValues`] without images, [`Error::NoPositions`]; the errors of `images`, of lowering, running and rounding, with the layer's name.
     pub fn run<E: From<Error>>(
         &self,
         graph: &Graph,
@@ -105,7 +107,11 @@ impl Reconstruct {
         images: impl IntoIterator<Item = Result<Vec<f32>, E>>,
         mut progress: impl FnMut(&ReconstructedLayer, usize),
     ) -> Result<Reconstructed, E> {
-        let mut layers = integer_layers(graph, params, config)?;
+        if self.positions == 0 {
+            return Err(Error::NoPositions.into());
+        }
+        let mut layers = integer_layers(graph, params, config);
+        let config = &with_scales(config, params, &layers)?;
         let program = lower_integer(graph, params, config)?;
         let mut flow = Flow::new(&program);
         self.look_at_images(graph, params, size, images, &mut layers, &mut flow, &program)?;
@@ -177,8 +183,7 @@ impl Reconstruct {
         flow: &mut Flow,
         result: &mut Reconstructed,
     ) -> Result<ReconstructedLayer, Error> {
-        let config = QuantConfig { weight_scales: result.weight_scales.clone(), ..config.clone() };
-        let program = lower_integer(graph, &result.params, &config)?;
+        let program = lower_integer(graph, &result.params, config)?;
         let integer = Executor::new(&program, size[0], size[1])?;
         let step = flow.advance(&integer, &layer.name)?;
         let rows = layer.bias.len();
@@ -192,13 +197,13 @@ impl Reconstruct {
             add_samples(&mut sums, &layer.patches.inputs(&values, shape, &positions), targets)?;
         }
         let scales = config.weight_scales(&layer.name, weight, rows)?;
-        let mut report = self.round_groups(&config, weight, &scales, &sums)?;
+        let correction = if layer.has_bias { self.bias_correction } else { BiasCorrection::None };
+        let mut report = self.round_groups(config, correction, weight, &scales, &sums)?;
         report.0.name.clone_from(&layer.name);
         report.0.signal = layer.signal();
-        if self.bias_correction != BiasCorrection::None {
+        if layer.has_bias && self.bias_correction != BiasCorrection::None {
             report.0.bias_change = correct_bias(&layer.name, &report.1, &mut result.params);
         }
-        result.weight_scales.insert(layer.name.clone(), scales);
         Ok(report.0)
     }
 
@@ -206,6 +211,7 @@ impl Reconstruct {
     fn round_groups(
         &self,
         config: &QuantConfig,
+        correction: BiasCorrection,
         weight: &mut [f32],
         scales: &[f32],
         sums: &[LinearReconstruction],
@@ -224,15 +230,19 @@ impl Reconstruct {
         for ((weight, scales), sums) in weights.zip(scales).zip(sums) {
             let rounding = SoftRounding::new(weight, scales, spec.q_min(), spec.q_max())?;
             report.before += sums.mean_squared_error(&rounding.nearest())?;
-            let centred = sums.centred();
-            let objective = if self.bias_correction == BiasCorrection::None { sums } else { &centred };
-            weight.copy_from_slice(&self.round(&rounding, objective)?);
+            let centred = match correction {
+                BiasCorrection::None => None,
+                BiasCorrection::Weights | BiasCorrection::Outputs => Some(sums.centred()),
+            };
+            let objective = centred.as_ref().unwrap_or(sums);
+            weight.copy_from_slice(&self.rounded(&rounding, objective)?);
+            let error = objective.mean_squared_error(weight)?;
             let [own, all] = sums.mean_shifts(weight)?;
             let unexplained: f64 = own.iter().zip(&all).map(|(own, all)| (all - own) * (all - own)).sum();
-            let (after, shift) = match self.bias_correction {
-                BiasCorrection::None => (sums.mean_squared_error(weight)?, vec![0.0; own.len()]),
-                BiasCorrection::Weights => (centred.mean_squared_error(weight)? + unexplained, own),
-                BiasCorrection::Outputs => (centred.mean_squared_error(weight)?, all),
+            let (after, shift) = match correction {
+                BiasCorrection::None => (error, vec![0.0; own.len()]),
+                BiasCorrection::Weights => (error + unexplained, own),
+                BiasCorrection::Outputs => (error, all),
             };
             report.after += after;
             shifts.extend(shift);
@@ -240,7 +250,7 @@ impl Reconstruct {
         Ok((report, shifts))
     }
 
-    fn round(&self, rounding: &SoftRounding, outputs: &LinearReconstruction) -> Result<Vec<f32>, Error> {
+    fn rounded(&self, rounding: &SoftRounding, outputs: &LinearReconstruction) -> Result<Vec<f32>, Error> {
         match self.rounding {
             WeightRounding::Nearest => Ok(rounding.nearest()),
             WeightRounding::AdaRound(learn) => Ok(learn.linear(rounding, outputs)?.weights),
@@ -296,7 +306,7 @@ impl Flow {
     fn advance(&mut self, executor: &Executor<'_>, name: &str) -> Result<usize, Error> {
         let steps = executor.program().steps();
         let target = steps.iter().position(|step| step.name == name);
-        let target = target.ok_or_else(|| Error::NoQuantizer { tensor: name.to_owned() })?;
+        let target = target.ok_or_else(|| Error::NoStep { layer: name.to_owned() })?;
         if target > self.done {
             let mut recordings = std::mem::take(&mut self.recordings);
             recordings
@@ -328,23 +338,35 @@ impl Flow {
     }
 }
 
-fn integer_layers(graph: &Graph, params: &Params, config: &QuantConfig) -> Result<Vec<Layer>, Error> {
+fn integer_layers(graph: &Graph, params: &Params, config: &QuantConfig) -> Vec<Layer> {
     let mut layers = Vec::new();
     for node in graph.nodes() {
         let Op::Conv(conv) = &node.op else { continue };
         if config.float.contains(&node.name) {
             continue;
         }
-        let bias = params.get(&format!("{}.bias", node.name)).map(|bias| bias.data().to_vec());
-        let bias = bias.unwrap_or_else(|| vec![0.0; conv.out_channels]);
+        let bias = params.get(&format!("{}.bias", node.name)).filter(|_| conv.bias);
         layers.push(Layer {
             name: node.name.clone(),
             patches: Patches::new(*conv),
-            bias,
+            has_bias: bias.is_some(),
+            bias: bias.map_or_else(|| vec![0.0; conv.out_channels], |bias| bias.data().to_vec()),
             targets: Vec::new(),
         });
     }
-    Ok(layers)
+    layers
+}
+
+/// The same with the scales of all `layers` worked out, so that the network can be lowered again and again without searching for them.
+fn with_scales(config: &QuantConfig, params: &Params, layers: &[Layer]) -> Result<QuantConfig, Error> {
+    let mut result = config.clone();
+    for layer in layers {
+        let name = format!("{}.weight", layer.name);
+        let weight = params.get(&name).ok_or(Error::Parameter { name })?.data();
+        let scales = config.weight_scales(&layer.name, weight, layer.bias.len());
+        result.weight_scales.insert(layer.name.clone(), scales.map_err(|error| error.of(&layer.name))?);
+    }
+    Ok(result)
 }
 
 fn param<'p>(params: &'p mut Params, layer: &str, suffix: &str) -> Result<&'p mut [f32], Error> {

@@ -9,9 +9,9 @@ use crate::table::Table;
 use crate::values::Buffer;
 use crate::{Error, Format, Isa, Program, Step, StepOp, Values};
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-/// What a step needs beyond its description, prepared once.
+/// What a step needs beyond its description, prepared once, when it first runs.
 enum Prepared {
     ConvF32(PackedWeights<f32>),
     ConvI8 { weights: PackedWeights<i8>, requantize: Vec<Requantize>, table: Option<Table> },
@@ -20,7 +20,7 @@ enum Prepared {
     Nothing,
 }
 
-/// A program made ready for images of one size: weights packed, tables filled, memory planned.
+/// A program made ready for images of one size: memory planned; weights are packed and tables filled when a step first runs.
 ///
 /// Work inside a step runs on the current rayon pool. The bits of the result depend neither on its size nor on the instruction set.
 ///
@@ -29,7 +29,7 @@ pub struct Executor<'p> {
     program: &'p Program,
     isa: Isa,
     shapes: Vec<[usize; 3]>,
-    prepared: Vec<Arc<Prepared>>,
+    prepared: Vec<Arc<OnceLock<Prepared>>>,
     /// Buffer of each tensor; tensors that don't live at the same time share.
     slots: Vec<usize>,
     /// Values that each buffer has room for once it is used.
@@ -67,8 +67,7 @@ impl<'p> Executor<'p> {
     /// # Errors
     /// As [`Executor::new`].
     pub fn with_isa(program: &'p Program, height: usize, width: usize, isa: Isa) -> Result<Self, Error> {
-        let prepared = |step: &Step| Arc::new(prepare(program, step));
-        Self::with_prepared(program, [height, width], isa, prepared)
+        Self::with_prepared(program, [height, width], isa, |_| Arc::default())
     }
 
     /// An executor of another program for images of the same size, which shares weights and tables of the steps that both programs have.
@@ -78,13 +77,13 @@ impl<'p> Executor<'p> {
     pub fn sharing<'q>(&self, program: &'q Program) -> Result<Executor<'q>, Error> {
         let [_, height, width] = self.shapes[0];
         let own = self.program.steps().iter().zip(&self.prepared);
-        let by_name: HashMap<&str, (&Step, &Arc<Prepared>)> =
+        let by_name: HashMap<&str, (&Step, &Arc<OnceLock<Prepared>>)> =
             own.map(|(step, prepared)| (step.name.as_str(), (step, prepared))).collect();
         let prepared = |step: &Step| match by_name.get(step.name.as_str()) {
             Some((same, prepared)) if same_work((self.program, same), (program, step)) => {
                 Arc::clone(prepared)
             }
-            _ => Arc::new(prepare(program, step)),
+            _ => Arc::default(),
         };
         Executor::with_prepared(program, [height, width], self.isa, prepared)
     }
@@ -93,7 +92,7 @@ impl<'p> Executor<'p> {
         program: &'p Program,
         image: [usize; 2],
         isa: Isa,
-        prepared: impl Fn(&Step) -> Arc<Prepared>,
+        prepared: impl Fn(&Step) -> Arc<OnceLock<Prepared>>,
     ) -> Result<Self, Error> {
         let shapes = infer_shapes(program, image)?;
         let (slots, buffers) = plan(program);
@@ -205,7 +204,8 @@ impl<'p> Executor<'p> {
     fn step(&self, index: usize, step: &Step, output: &mut Buffer) {
         let len = self.len(step.output);
         let input = self.values(step.inputs[0]);
-        match (&step.op, self.prepared[index].as_ref()) {
+        let prepared = self.prepared[index].get_or_init(|| prepare(self.program, step));
+        match (&step.op, prepared) {
             (StepOp::Quantize, _) => self.quantize(step, output),
             (StepOp::Dequantize, _) => self.dequantize(step, output),
             (StepOp::ConvF32 { .. }, Prepared::ConvF32(weights)) => self.conv_f32(step, weights, output),

@@ -17,10 +17,10 @@ use examples::arguments::{
 use examples::demo;
 use examples::error::{Error, Result, exit};
 use examples::inputs::Given;
+use examples::methods::parse_method;
 use examples::output::{check_outputs, check_writable, note, print, write_output};
 use examples::resources::{cpu_seconds, peak_rss_bytes};
 use examples::weights::ScaleArguments;
-use ptq::Method;
 use ptq::analysis::{By, Cost, Mode, Precision, Sensitivity};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -62,10 +62,10 @@ struct Arguments {
     /// What changes together
     #[arg(long, value_enum, default_value = "layer")]
     by: ByArgument,
-    /// Method: max, minmax, percentile, entropy or mse
+    /// Method: max, minmax, percentile, entropy, mse, sqnr, octav, aciq, aciq-gauss or aciq-laplace
     #[arg(long, default_value = "mse")]
     method: String,
-    /// Scheme of 8-bit activations, for percentile, entropy and mse (max is symmetric, minmax affine)
+    /// Scheme of 8-bit activations, for all methods but max (symmetric) and minmax (affine)
     #[arg(long, value_enum, default_value = "affine")]
     scheme: SchemeArgument,
     /// Width of the arguments of activations and of the head's outputs in quantised layers
@@ -304,7 +304,7 @@ fn settings(arguments: &Arguments) -> Result<Settings> {
     if inputs.demonstration {
         note(demo::NOTE);
     }
-    let method = method(arguments)?;
+    let method = parse_method("--method", &arguments.method)?;
     let precision = arguments.preactivation.into();
     let few = arguments.mode == Task::Errors || arguments.score != Score::Map;
     let num_images = arguments.num_images.map(|n| n as usize).or(few.then_some(FEW_IMAGES));
@@ -332,15 +332,6 @@ fn settings(arguments: &Arguments) -> Result<Settings> {
         skip_bad: arguments.evaluation.skip_bad,
         samples: arguments.samples as usize,
     })
-}
-
-fn method(arguments: &Arguments) -> Result<Method> {
-    let unknown = || Error::Argument {
-        option: "--method",
-        value: arguments.method.clone(),
-        expected: "expected max, minmax, percentile, entropy or mse",
-    };
-    Method::from_name(&arguments.method).ok_or_else(unknown)
 }
 
 /// In rising order, each once.

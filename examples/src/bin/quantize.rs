@@ -5,7 +5,8 @@
 use clap::Parser;
 use coco_eval::{Comparison, Summary};
 use examples::arguments::{
-    ConcatArgument, EvaluationArguments, PreactivationArgument, SchemeArgument, parse_image_size,
+    ConcatArgument, EvaluationArguments, PreactivationArgument, SchemeArgument, given_or_asset,
+    parse_image_size,
 };
 use examples::calibration::Calibration;
 use examples::calibration_file::{PREPROCESSING, SavedCalibration};
@@ -15,6 +16,7 @@ use examples::coverage_table::judge;
 use examples::dataset::Dataset;
 use examples::demo;
 use examples::error::{Error, Result, exit_with};
+use examples::images::list_images;
 use examples::inputs::Given;
 use examples::methods::MethodChoice;
 use examples::network::{Model, Network};
@@ -113,6 +115,7 @@ struct Job {
     dataset: Dataset,
     category_ids: Vec<i64>,
     source: CalibrationSource,
+    layer_images: Option<Vec<PathBuf>>,
     placements: Vec<Placement>,
     precision: Option<PrecisionConfig>,
     threads: usize,
@@ -167,7 +170,40 @@ fn load(arguments: &Arguments) -> Result<Job> {
         None => CalibrationSource::images(&inputs.calibration, arguments.num_calib)?,
     };
     let threads = arguments.evaluation.options().threads;
-    Ok(Job { inputs, methods, model, dataset, category_ids, source, placements, precision, threads })
+    let layer_images = layer_images(arguments, &methods, &source)?;
+    Ok(Job {
+        inputs,
+        methods,
+        model,
+        dataset,
+        category_ids,
+        source,
+        layer_images,
+        placements,
+        precision,
+        threads,
+    })
+}
+
+/// The images to look at layers with, if anything does: the calibration images, or those of the folder that is named instead.
+fn layer_images(
+    arguments: &Arguments,
+    methods: &[MethodChoice],
+    source: &CalibrationSource,
+) -> Result<Option<Vec<PathBuf>>> {
+    let needed = methods.contains(&MethodChoice::Auto) || arguments.weight.reconstruction().is_some();
+    match (needed, &arguments.layer_images, source) {
+        (false, None, _) => Ok(None),
+        (false, Some(folder), _) => Err(Error::Argument {
+            option: "--layer-images",
+            value: folder.display().to_string(),
+            expected: "nothing looks at layers: it goes with --methods auto, --rounding or --bias-correction",
+        }),
+        (true, None, CalibrationSource::Images(paths)) => Ok(Some(paths.clone())),
+        (true, given, _) => {
+            list_images(&given_or_asset(given.clone(), "--layer-images", "coco/train128")?).map(Some)
+        }
+    }
 }
 
 fn summary(
@@ -268,8 +304,7 @@ fn candidates(job: &Job, arguments: &Arguments, calibration: &Calibration) -> Re
         scheme: arguments.scheme.into(),
         weights: &arguments.weight,
         float_layers: &arguments.float_layers,
-        source: &job.source,
-        layer_images: arguments.layer_images.clone(),
+        layer_images: job.layer_images.as_deref().unwrap_or_default(),
         statistics: &calibration.collection,
         threads: job.threads,
         skip_bad: arguments.evaluation.skip_bad,
@@ -380,7 +415,12 @@ fn manifest(job: &Job, arguments: &Arguments, calibration: &Calibration) -> Resu
         threads: job.threads,
         instruction_set: quant_core::Isa::detect().name(),
         concat: arguments.concat.into(),
-        weights: arguments.weight.config()?,
+        weights: arguments.weight.treatment()?,
+        layer_images_sha256: job
+            .layer_images
+            .as_ref()
+            .map(|paths| sha256_files(paths.iter().map(PathBuf::as_path)))
+            .transpose()?,
         float_layers: arguments.float_layers.clone(),
         config_sha256: arguments.config.as_deref().map(sha256_file).transpose()?,
         samples: arguments.samples,

@@ -171,7 +171,19 @@ fn options_that_cannot_be_used() {
             &["--bias-correction", "analytic", "--rounding", "descent"],
             &["--bias-correction analytic", "`weights`"],
         ),
-        Row::new("weights", "quantize", &["--weight-method", "median"], &["--weight-method median"]),
+        Row::new(
+            "weights",
+            "quantize",
+            &["--weight-method", "median"],
+            &["--weight-method median", "aciq-laplace"],
+        ),
+        Row::new("layers", "quantize", &["--layer-images", "x"], &["--layer-images x", "--methods auto"]),
+        Row::new(
+            "equalise",
+            "quantize",
+            &["--bias-correction", "analytic", "--equalize"],
+            &["--bias-correction analytic", "`weights`"],
+        ),
         Row::new("no images", "quantize", &checkpoint, &["--images", "YOLO_ASSETS"]),
         Row::new("no images", "val", &["--weights", &weights], &["--images", "YOLO_ASSETS"]),
     ];

@@ -13,9 +13,10 @@ use rayon::prelude::*;
 /// How long to go on, and what keeps weights from following the samples' accidents.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CoordinateDescent {
-    /// Times that all weights are looked at, at most.
+    /// Times that all weights are looked at, at most; at least 1.
     pub sweeps: u32,
-    /// `damping * mean(diagonal of G)` is added to the diagonal of `G`: directions that the samples hardly show keep their weights.
+    /// `damping * mean(diagonal of G)` is added to the diagonal of `G`: directions that the samples hardly show keep their weights. Not
+    /// negative.
     pub damping: f64,
 }
 
@@ -39,7 +40,7 @@ impl CoordinateDescent {
     /// least. All in f64; rows in parallel, with the same result for any number of threads.
     ///
     /// # Errors
-    /// [`Error::Length`] if the two are not of layers of one shape.
+    /// [`Error::Length`] if the two are not of layers of one shape; [`Error::Descent`] without sweeps or with a negative damping.
     pub fn linear(
         &self,
         rounding: &SoftRounding,
@@ -48,6 +49,9 @@ impl CoordinateDescent {
         if (outputs.rows(), outputs.features()) != (rounding.rows(), rounding.features()) {
             let (expected, found) = (rounding.weights().len(), outputs.rows() * outputs.features());
             return Err(Error::Length { what: "weights in the same rows", expected, found });
+        }
+        if self.sweeps == 0 || !(self.damping.is_finite() && self.damping >= 0.0) {
+            return Err(Error::Descent { sweeps: self.sweeps, damping: self.damping });
         }
         let features = rounding.features();
         let trace: f64 = (0..features).map(|k| outputs.products_of(k)[k]).sum();
@@ -173,6 +177,10 @@ mod tests {
             let got = CoordinateDescent { damping, sweeps: 5 }.linear(&rounding, &sums).unwrap();
             assert_eq!(got.weights, [0.25, 0.5], "{damping}");
             assert_eq!(got.moved, 0);
+        }
+        for (sweeps, damping) in [(0, 0.0), (1, -1.0), (1, f64::NAN)] {
+            let refused = CoordinateDescent { sweeps, damping }.linear(&rounding, &sums);
+            assert!(matches!(refused, Err(Error::Descent { .. })), "{sweeps} {damping}");
         }
         let other = LinearReconstruction::new(&weights, 2).unwrap();
         assert!(CoordinateDescent::default().linear(&rounding, &other).is_err());

@@ -1,11 +1,15 @@
 use super::{SIZE, collect, image, images, model};
 use ptq::{
-    Choice, Error, Fusion, Method, Placement, PlacementOptions, QuantConfig, Rule, Width, lower_float,
+    ChosenMethods, Error, Fusion, Method, Placement, PlacementOptions, QuantConfig, Rule, Width, lower_float,
 };
 use quant_core::{Executor, Rounding, Scheme, Values};
 use std::collections::BTreeMap;
 
-fn choose(options: PlacementOptions, methods: &[Method], count: u64) -> Result<(Choice, Placement), Error> {
+fn choose(
+    options: PlacementOptions,
+    methods: &[Method],
+    count: u64,
+) -> Result<(ChosenMethods, Placement), Error> {
     let model = model("nn.SiLU()");
     let (graph, params) = (&model.folded, &model.folded_params);
     let placement = Placement::new(graph, options);
@@ -81,6 +85,128 @@ fn errors_are_those_of_the_definition() {
             assert!((method.error - expected).abs() < 1e-4 * expected, "{name} {method:?}: {expected}");
         }
     }
+}
+
+/// The sums of two convolutions that read one tensor, over two images, and a tensor whose concatenation is of its own group.
+#[test]
+fn convolutions_that_read_a_tensor_are_looked_at_over_all_images() {
+    let (choice, placement) = choose(PlacementOptions::default(), &Method::ALL, 2).unwrap();
+    let model = model("nn.SiLU()");
+    let (graph, params) = (&model.folded, &model.folded_params);
+    let program = lower_float(graph, params, Fusion::EveryTensor).unwrap();
+    let mut executor = Executor::new(&program, SIZE, SIZE).unwrap();
+    let name = "model.1.act";
+    let group = choice.groups.iter().find(|g| g.tensor == name).unwrap();
+    let id = graph.tensors().find(|&id| graph.node(id).name == name).unwrap();
+    let readers: Vec<&str> =
+        graph.consumers()[id.index()].iter().map(|&reader| graph.node(reader).name.as_str()).collect();
+    assert_eq!(readers, ["model.2.cv1.conv", "model.2.cv2.conv"]);
+    let mut sums = vec![[[0.0f64; 2]; 2]; group.methods.len()];
+    for seed in 1..=2 {
+        let (mut values, mut pixels) = (Vec::new(), 0);
+        executor
+            .run_with(&image(seed), |tensor, found| match found {
+                Values::F32(found) if program.tensors()[tensor].name == name => {
+                    (values, pixels) = (found.to_vec(), found.len() / program.tensors()[tensor].channels);
+                }
+                _ => {}
+            })
+            .unwrap();
+        let channels = values.len() / pixels;
+        for (method, sums) in group.methods.iter().zip(&mut sums) {
+            let (quantizer, (low, high)) = (method.format.params().unwrap(), method.format.range().unwrap());
+            for (reader, sums) in readers.iter().zip(sums) {
+                let weight = params[&format!("{reader}.weight")].data();
+                for pixel in 0..pixels {
+                    for row in weight.chunks_exact(channels) {
+                        let (mut real, mut error) = (0.0, 0.0);
+                        for (channel, &w) in row.iter().enumerate() {
+                            let x = values[channel * pixels + pixel];
+                            let q = quantizer.dequantize(quantizer.quantize(
+                                x.into(),
+                                low,
+                                high,
+                                Rounding::HalfEven,
+                            ));
+                            real += f64::from(w) * f64::from(x);
+                            error += f64::from(w) * (f64::from(q) - f64::from(x));
+                        }
+                        sums[0] += error * error;
+                        sums[1] += real * real;
+                    }
+                }
+            }
+        }
+    }
+    for (method, [a, b]) in group.methods.iter().zip(sums) {
+        let expected = (a[0] / a[1] + b[0] / b[1]) / 2.0;
+        assert!((method.error - expected).abs() < 1e-3 * expected, "{method:?}: {expected}");
+    }
+    // A branch of a concatenation in its group has no reader of its own: the group's error is that of the concatenation's reader.
+    let tied = |a: &str, b: &str| {
+        let find = |name: &str| graph.tensors().find(|&id| graph.node(id).name == name).unwrap();
+        std::ptr::eq(placement.group(find(a)), placement.group(find(b)))
+    };
+    assert!(tied("model.2.cat", "model.2.cv2.act"));
+    let group = choice.groups.iter().find(|g| tied(&g.tensor, "model.2.cat")).unwrap();
+    let mut concat = None;
+    let mut watch = |seed: u64| {
+        executor
+            .run_with(&image(seed), |tensor, found| {
+                if let (true, Values::F32(found)) = (program.tensors()[tensor].name == "model.2.cat", found) {
+                    concat = Some(found.to_vec());
+                }
+            })
+            .unwrap();
+        concat.take().unwrap()
+    };
+    let (first, second) = (watch(1), watch(2));
+    let weight = params["model.2.cv3.conv.weight"].data();
+    let channels = 24;
+    for method in &group.methods {
+        let (quantizer, (low, high)) = (method.format.params().unwrap(), method.format.range().unwrap());
+        let mut sums = [0.0f64; 2];
+        for values in [&first, &second] {
+            let pixels = values.len() / channels;
+            for (pixel, row) in
+                (0..pixels).flat_map(|p| weight.chunks_exact(channels).map(move |row| (p, row)))
+            {
+                let (mut real, mut error) = (0.0, 0.0);
+                for (channel, &w) in row.iter().enumerate() {
+                    let x = values[channel * pixels + pixel];
+                    let q = quantizer.dequantize(quantizer.quantize(x.into(), low, high, Rounding::HalfEven));
+                    real += f64::from(w) * f64::from(x);
+                    error += f64::from(w) * (f64::from(q) - f64::from(x));
+                }
+                sums[0] += error * error;
+                sums[1] += real * real;
+            }
+        }
+        let expected = sums[0] / sums[1];
+        assert!((method.error - expected).abs() < 1e-3 * expected, "{method:?}: {expected}");
+    }
+}
+
+#[test]
+fn values_that_are_not_finite_are_refused_by_name() {
+    let model = model("nn.SiLU()");
+    let (graph, params) = (&model.folded, &model.folded_params);
+    let placement = Placement::new(graph, PlacementOptions::default());
+    let collection = collect(graph, params, &placement);
+    let mut bad = image(1);
+    bad[40] = f32::NAN;
+    let refused = QuantConfig::calibrate_by_output::<Error>(
+        graph,
+        params,
+        &placement,
+        &collection,
+        &Method::ALL,
+        Scheme::Affine,
+        [SIZE; 2],
+        [Ok(bad)],
+        || (),
+    );
+    assert!(matches!(&refused, Err(Error::Tensor { tensor, .. }) if tensor == "model.0.act"), "{refused:?}");
 }
 
 #[test]

@@ -127,6 +127,20 @@ fn expected_means_are_those_of_normal_numbers() {
         }
         assert!((mean - sum / total).abs() < 1e-6, "{channel}: {mean} {}", sum / total);
     }
+    // A function with a kink, against a rule a hundred times as fine.
+    let relu = self::model("nn.ReLU()");
+    let expected_relu = expected_inputs(&relu.graph, &relu.params, None);
+    let (gamma, beta) = (relu.params["model.0.bn.weight"].data(), relu.params["model.0.bn.bias"].data());
+    for (channel, mean) in expected_relu["model.1.conv"].iter().enumerate() {
+        let (mu, sigma) = (f64::from(beta[channel]), f64::from(gamma[channel]).abs());
+        let (mut sum, mut total) = (0.0, 0.0);
+        for i in -40_000..=40_000 {
+            let z = f64::from(i) / 5000.0;
+            let p = (-0.5 * z * z).exp();
+            (sum, total) = (sum + p * (mu + sigma * z).max(0.0), total + p);
+        }
+        assert!((mean - sum / total).abs() < 5e-4 * sigma, "{channel}: {mean} {}", sum / total);
+    }
     // Sums and concatenations pass means on; what follows a maximum or the image is not known.
     for (name, known) in [("model.2.cv3.conv", true), ("model.7.cv2.conv", false), ("model.15.m.0", true)] {
         assert_eq!(expected.contains_key(name), known, "{name}");
@@ -166,6 +180,9 @@ fn layers_without_known_means_are_named_and_wrong_means_refused() {
     let done = correct_biases(&model.folded, &model.folded_params, &config, &expected).unwrap();
     assert_eq!(done.skipped, ["model.0.conv", "model.7.cv2.conv"]);
     assert_eq!(done.changes.len() + 2, convolutions(&model.folded).len());
+    let unknown = BTreeMap::from([("model.1.conv".to_owned(), vec![f64::NAN; 16])]);
+    let refused = correct_biases(&model.folded, &model.folded_params, &config, &unknown);
+    assert!(matches!(refused, Err(Error::Tensor { tensor, .. }) if tensor == "model.1.conv"));
     let wrong = BTreeMap::from([("model.1.conv".to_owned(), vec![0.0; 3])]);
     let refused = correct_biases(&model.folded, &model.folded_params, &config, &wrong);
     assert!(matches!(refused, Err(Error::Tensor { tensor, .. }) if tensor == "model.1.conv"));

@@ -114,6 +114,9 @@ fn progress_names_every_layer_and_no_images_are_refused() {
     how.run(graph, params, &config, [SIZE; 2], images(1), progress).unwrap();
     let expected: Vec<_> = convolutions(graph).iter().map(|n| ((*n).to_owned(), seen.len())).collect();
     assert_eq!(seen, expected);
+    let nowhere = Reconstruct { positions: 0, ..how };
+    let refused = nowhere.run(graph, params, &config, [SIZE; 2], images(1), |_, _| ());
+    assert!(matches!(refused, Err(Error::NoPositions)), "{refused:?}");
     let refused = how.run(graph, params, &config, [SIZE; 2], images(0), |_, _| ());
     assert!(matches!(refused, Err(Error::NoValues)), "{refused:?}");
 }
