@@ -1,9 +1,9 @@
-use super::{SIZE, config, convolutions, error, images, model};
+use super::{SIZE, config, convolutions, error, image, images, model};
 use ptq::{
     AdaRound, BiasCorrection, CoordinateDescent, Error, Fusion, PlacementOptions, QuantConfig, Reconstruct,
     Reconstructed, WeightConfig, WeightRounding, lower_float, lower_integer,
 };
-use quant_core::{Constant, Granularity};
+use quant_core::{Constant, Executor, Granularity, Values};
 
 const DESCENT: WeightRounding =
     WeightRounding::CoordinateDescent(CoordinateDescent { sweeps: 20, damping: 0.01 });
@@ -129,4 +129,58 @@ fn an_image_that_cannot_be_read_ends_the_work_with_its_error() {
     let how = how(DESCENT, BiasCorrection::None);
     let refused = how.run(&model.folded, &model.folded_params, &config, [SIZE; 2], bad, |_, _| ());
     assert!(matches!(refused, Err(Error::Percent { .. })), "{refused:?}");
+}
+
+/// Outputs of the first convolution, `channels x values` of all images one after the other, for images as given or as 8-bit pixels.
+fn first_outputs(model: &super::Model, params: &nn_graph::Params, pixels: bool) -> Vec<Vec<f64>> {
+    let program = lower_float(&model.folded, params, Fusion::EveryTensor).unwrap();
+    let mut executor = Executor::new(&program, SIZE, SIZE).unwrap();
+    let mut channels = vec![Vec::new(); 16];
+    for seed in 1..=8 {
+        let mut input = image(seed);
+        if pixels {
+            input.iter_mut().for_each(|x| *x = (*x * 255.0).round_ties_even() / 255.0);
+        }
+        let tap = |tensor: usize, values: Values<'_>| {
+            if let (true, Values::F32(values)) = (program.tensors()[tensor].name == "model.0.conv", values) {
+                let planes = values.chunks_exact(values.len() / 16).zip(&mut channels);
+                planes.for_each(|(plane, kept)| kept.extend(plane.iter().map(|&v| f64::from(v))));
+            }
+        };
+        executor.run_with(&input, tap).unwrap();
+    }
+    channels
+}
+
+/// Reported errors, and the means that biases set right, from the definition: the first layer reads the same image in both networks.
+#[test]
+fn reports_and_corrected_means_are_those_of_the_definition() {
+    let model = model("nn.SiLU()");
+    let config = coarse(&model);
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let float = first_outputs(&model, &model.folded_params, false);
+    let untouched = first_outputs(&model, &model.folded_params, true);
+    for correction in [BiasCorrection::None, BiasCorrection::Weights, BiasCorrection::Outputs] {
+        let everywhere = Reconstruct { positions: 5000, ..how(DESCENT, correction) };
+        let done = run(&model, &config, everywhere);
+        let found = first_outputs(&model, &done.params, true);
+        let mut after = 0.0;
+        for (channel, (found, float)) in found.iter().zip(&float).enumerate() {
+            let wanted = match correction {
+                BiasCorrection::None => None,
+                BiasCorrection::Weights => Some(mean(&untouched[channel])),
+                BiasCorrection::Outputs => Some(mean(float)),
+            };
+            if let Some(wanted) = wanted {
+                assert!(
+                    (mean(found) - wanted).abs() < 1e-4,
+                    "{correction:?} {channel}: {} {wanted}",
+                    mean(found)
+                );
+            }
+            after += mean(&found.iter().zip(float).map(|(a, b)| (a - b).powi(2)).collect::<Vec<_>>());
+        }
+        let reported = done.layers[0].after;
+        assert!((reported - after).abs() < 1e-3 * after, "{correction:?}: {reported} for {after}");
+    }
 }
