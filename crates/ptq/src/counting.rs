@@ -8,14 +8,18 @@
 //! 2. Blocks are first taken to be finite; one that is not, which its sum of squares tells, is looked at again in the plain way.
 //! 3. Conversion to an integer rounds down by way of the nearest integer (adding 2^23 leaves it in the low bits) and one comparison.
 //! 4. Sums start in single precision, over so few values that this costs no more than a few of its last bits.
-//! 5. Neighbouring values are counted in tables of their own, since one more in the bin just written has to wait for that.
+//! 5. Neighbouring values are counted in tables of their own, since one more in the bin just written has to wait for that. Zeros, of
+//!    which a ReLU leaves many, would wait even so: they have a place for each lane.
+//! 6. Where the CPU has AVX2, the same code is compiled once more for it. Results are the same to the bit.
 
 use crate::BINS;
 
-/// Codes of a value: its bin if it is `>= 0`, [`BINS`] more if it is negative. A power of two, so that a masked code is in range.
-pub(crate) const CODES: usize = 2 * BINS;
+/// Codes of values: the bin if it is `> 0`, [`BINS`] more if it is negative, and [`ZERO`] and the lane more if it is zero.
+const CODES: usize = 4 * BINS;
+/// See [`CODES`], which is a power of two, so that a masked code is in range.
+const ZERO: usize = 2 * BINS;
 /// Tables that neighbouring values are counted in.
-pub(crate) const COPIES: usize = 4;
+const COPIES: usize = 4;
 /// Values in a block.
 pub(crate) const BLOCK: usize = 1024;
 /// Values looked at together.
@@ -69,6 +73,15 @@ fn survey_any(block: &[f32]) -> Survey {
 /// In the order of addition there are at most 13 roundings to single precision above a value, so that the errors are below 2^-20 of
 /// the sum of magnitudes and of the sum of squares.
 fn survey_finite(block: &[f32]) -> Survey {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(found) = avx2::survey_finite(block) {
+        return found;
+    }
+    survey_runs(block)
+}
+
+#[inline(always)]
+fn survey_runs(block: &[f32]) -> Survey {
     let (runs, rest) = block.as_chunks::<LANES>();
     let mut found = survey_any(rest);
     let mut zeros = [0u32; LANES];
@@ -94,6 +107,7 @@ fn survey_finite(block: &[f32]) -> Survey {
 }
 
 /// Adds the upper half of the lanes to the lower until one is left.
+#[inline(always)]
 fn add_halves(mut lanes: [f32; LANES]) -> f32 {
     let mut width = LANES / 2;
     while width > 0 {
@@ -110,12 +124,28 @@ pub(crate) struct Tally {
     /// Room for the codes of a block.
     codes: [u32; BLOCK],
     /// Counts by code.
-    pub(crate) tables: [[u32; CODES]; COPIES],
+    tables: [[u32; CODES]; COPIES],
 }
 
 impl Tally {
     pub(crate) fn new() -> Box<Self> {
         Box::new(Self { codes: [0; BLOCK], tables: [[0; CODES]; COPIES] })
+    }
+
+    /// Adds the counts to those of the bins of values `>= 0` and `< 0`, and clears them.
+    pub(crate) fn move_to(&mut self, positive: &mut [u64], negative: &mut [u64]) {
+        for table in &mut self.tables {
+            let (bins, zeros) = table.split_at_mut(ZERO);
+            let (above, below) = bins.split_at_mut(BINS);
+            for (side, counts) in [(&mut *positive, above), (&mut *negative, below)] {
+                for (total, count) in side.iter_mut().zip(counts) {
+                    *total += u64::from(std::mem::take(count));
+                }
+            }
+            for count in &mut zeros[..LANES] {
+                positive[0] += u64::from(std::mem::take(count));
+            }
+        }
     }
 }
 
@@ -132,11 +162,28 @@ pub(crate) fn count(block: &[f32], all_finite: bool, exponent: i32, tally: &mut 
     count_finite(&finite[..length], exponent, tally);
 }
 
-fn count_finite(block: &[f32], exponent: i32, Tally { codes, tables }: &mut Tally) {
+fn count_finite(block: &[f32], exponent: i32, tally: &mut Tally) {
+    #[cfg(target_arch = "x86_64")]
+    if avx2::count_finite(block, exponent, tally).is_some() {
+        return;
+    }
+    count_codes(block, exponent, tally);
+}
+
+#[inline(always)]
+fn count_codes(block: &[f32], exponent: i32, Tally { codes, tables }: &mut Tally) {
     // 2^(12 - exponent) with exponent in [-100, 128]: a normal number, so the product is exact but for underflow to bin 0.
     let per_width = f32::from_bits(((BINS.ilog2() as i32 - exponent + 127) as u32) << 23);
-    codes.iter_mut().zip(block).for_each(|(code, &x)| *code = code_of(x, per_width));
-    let (groups, rest) = codes[..block.len()].as_chunks::<COPIES>();
+    let codes = &mut codes[..block.len()];
+    let (runs, rest) = block.as_chunks::<LANES>();
+    let (run_codes, rest_codes) = codes.as_chunks_mut::<LANES>();
+    for (codes, values) in run_codes.iter_mut().zip(runs) {
+        for (lane, (code, &x)) in codes.iter_mut().zip(values).enumerate() {
+            *code = code_of(x, per_width, lane);
+        }
+    }
+    rest_codes.iter_mut().zip(rest).for_each(|(code, &x)| *code = code_of(x, per_width, 0));
+    let (groups, rest) = codes.as_chunks::<COPIES>();
     for group in groups {
         for (table, &code) in tables.iter_mut().zip(group) {
             table[code as usize % CODES] += 1;
@@ -146,14 +193,41 @@ fn count_finite(block: &[f32], exponent: i32, Tally { codes, tables }: &mut Tall
 }
 
 /// The code in the low bits; those above it are to be masked off.
-fn code_of(x: f32, per_width: f32) -> u32 {
+#[inline(always)]
+fn code_of(x: f32, per_width: f32, lane: usize) -> u32 {
     /// From here on neighbouring numbers are integers.
     const INTEGERS: f32 = (1 << 23) as f32;
     let exact = x.abs() * per_width; // below BINS
     let shifted = exact + INTEGERS;
     let nearest = shifted.to_bits();
     let bin = nearest - u32::from(shifted - INTEGERS > exact);
-    bin ^ if x < 0.0 { BINS as u32 } else { 0 }
+    let code = bin ^ if x < 0.0 { BINS as u32 } else { 0 };
+    if x == 0.0 { (ZERO + lane) as u32 } else { code }
+}
+
+/// The same loops, compiled for AVX2; `None` where the CPU doesn't have it.
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code, reason = "to call code for a CPU that was asked for its abilities")]
+mod avx2 {
+    use super::{Survey, Tally};
+
+    pub(super) fn survey_finite(block: &[f32]) -> Option<Survey> {
+        #[target_feature(enable = "avx2")]
+        fn compiled(block: &[f32]) -> Survey {
+            super::survey_runs(block)
+        }
+        // SAFETY: the CPU has AVX2.
+        is_x86_feature_detected!("avx2").then(|| unsafe { compiled(block) })
+    }
+
+    pub(super) fn count_finite(block: &[f32], exponent: i32, tally: &mut Tally) -> Option<()> {
+        #[target_feature(enable = "avx2")]
+        fn compiled(block: &[f32], exponent: i32, tally: &mut Tally) {
+            super::count_codes(block, exponent, tally);
+        }
+        // SAFETY: the CPU has AVX2.
+        is_x86_feature_detected!("avx2").then(|| unsafe { compiled(block, exponent, tally) })
+    }
 }
 
 #[cfg(test)]
@@ -181,18 +255,39 @@ mod tests {
         let exponent = 0;
         let inside = values().into_iter().filter(|x| !x.is_finite() || x.abs() < 1.0);
         let mut checked = 0;
+        let mut tally = Tally::new();
         for x in inside {
             let bin = (f64::from(x.abs()) * BINS as f64).floor() as usize;
-            let mut want = [0; CODES];
+            let (mut found, mut want) = ([[0; BINS]; 2], [[0; BINS]; 2]);
             if x.is_finite() {
-                want[if x < 0.0 { bin + BINS } else { bin }] = 1;
+                want[usize::from(x < 0.0)][bin] = 1;
             }
-            let mut tally = Tally::new();
             count(&[x], x.is_finite(), exponent, &mut tally);
-            assert_eq!(tally.tables[0], want, "{x:e}");
+            let [positive, negative] = &mut found;
+            tally.move_to(positive, negative);
+            assert_eq!(found, want, "{x:e}");
             checked += 1;
         }
         assert!(checked > 20_000);
+    }
+
+    #[test]
+    fn blocks_count_what_their_values_count() {
+        let inside: Vec<f32> = values().into_iter().filter(|x| x.is_finite() && x.abs() < 1.0).collect();
+        let with_zeros: Vec<f32> =
+            inside.iter().enumerate().map(|(k, x)| if k % 3 == 0 { *x } else { 0.0 }).collect();
+        for values in [inside, with_zeros] {
+            let (mut blocks, mut one_by_one) = ([[0; BINS]; 2], [[0; BINS]; 2]);
+            let mut tally = Tally::new();
+            let mut counted = |parts: &mut dyn Iterator<Item = &[f32]>,
+                               [positive, negative]: &mut [[u64; BINS]; 2]| {
+                parts.for_each(|part| count(part, true, 0, &mut tally));
+                tally.move_to(positive, negative);
+            };
+            counted(&mut values.chunks(BLOCK - 3), &mut blocks);
+            counted(&mut values.chunks(1), &mut one_by_one);
+            assert_eq!(blocks, one_by_one);
+        }
     }
 
     #[test]

@@ -81,13 +81,7 @@ impl Moments {
         if (q_max - q_min) as usize >= self.occupied.len() {
             return squared_error(&self.occupied, params, spec, clip_weight);
         }
-        let mut error = 0.0;
-        let mut start = 0;
-        for q in q_min..=q_max {
-            let end = if q == q_max { self.sums.len() - 1 } else { self.border(q + 1, scale) };
-            error += self.error_of_level(start..end, f64::from(q) * scale);
-            start = end;
-        }
+        let error = self.error_of_levels(q_min, q_max, scale);
         if clip_weight == 1.0 {
             return error;
         }
@@ -99,7 +93,25 @@ impl Moments {
     fn border(&self, q: i32, scale: f64) -> usize {
         let bins = self.sums.len() - 1;
         let place = (f64::from(q) - 0.5) * (scale / self.width) + (self.below as f64 - 0.5);
-        place.ceil().clamp(0.0, bins as f64) as usize
+        // Rounded up by way of an integer: `ceil` is a call on CPUs without SSE4.1, and this is the innermost loop.
+        let place = place.clamp(0.0, bins as f64);
+        let floor = place as i32;
+        floor as usize + usize::from(f64::from(floor) < place)
+    }
+
+    /// Sum of the squared errors if every bin becomes its nearest level.
+    ///
+    /// Over the levels `v_q`, `sum -2 v_q (S1[b_q+1] - S1[b_q]) + v_q^2 (S0[b_q+1] - S0[b_q])` with the running sums `S0` and `S1` at
+    /// borders `b` is summed by parts: a border then costs a look at one place instead of two, and none waits for the one before.
+    fn error_of_levels(&self, q_min: i32, q_max: i32, scale: f64) -> f64 {
+        let Some([count, sum, squares]) = self.sums.last() else { return 0.0 };
+        // Twice the sums and the counts below borders, each times what a step up changes, in units of the scale.
+        let below = (q_min + 1..=q_max).fold([0.0; 2], |[twice, counts], q| {
+            let [c, s, _] = self.sums[self.border(q, scale)];
+            [twice + s, counts + f64::from(2 * q - 1) * c]
+        });
+        let top = f64::from(q_max) * scale;
+        squares - top * (2.0 * sum - top * count) + scale * (2.0 * below[0] - scale * below[1])
     }
 
     /// Sum of the squared errors of these bins if all their values become `level`.

@@ -7,7 +7,7 @@
 mod fault;
 mod stored;
 
-use crate::counting::{BLOCK, CODES, COPIES, Survey, Tally, count, survey};
+use crate::counting::{BLOCK, Survey, Tally, count, survey};
 use crate::exact_sum::ExactSum;
 pub use fault::StatisticsFault;
 use serde::{Deserialize, Serialize};
@@ -74,18 +74,6 @@ impl Histogram {
         self.exponent = exponent;
     }
 
-    /// Adds the counts of values by code, and clears them.
-    fn take(&mut self, counts: &mut [[u32; CODES]; COPIES]) {
-        for copy in counts {
-            let (positive, negative) = copy.split_at_mut(BINS);
-            for (side, counts) in [(&mut self.positive, positive), (&mut self.negative, negative)] {
-                for (total, count) in side.iter_mut().zip(counts) {
-                    *total += u64::from(std::mem::take(count));
-                }
-            }
-        }
-    }
-
     fn merge(&mut self, mut other: Self) {
         self.grow(other.exponent);
         other.grow(self.exponent);
@@ -145,14 +133,14 @@ impl Statistics {
                     largest = largest.max(magnitude);
                     let exponent = exponent_above(magnitude);
                     if exponent > self.histogram.exponent {
-                        self.histogram.take(&mut tally.tables);
+                        tally.move_to(&mut self.histogram.positive, &mut self.histogram.negative);
                         self.histogram.grow(exponent);
                     }
                 }
                 let all_finite = survey.nan + survey.infinite == 0;
                 count(block, all_finite, self.histogram.exponent, &mut tally);
             }
-            self.histogram.take(&mut tally.tables);
+            tally.move_to(&mut self.histogram.positive, &mut self.histogram.negative);
         }
         self.sum.add(sum);
         self.squares.add(squares);
