@@ -51,12 +51,14 @@ impl QuantConfig {
     /// Chooses among `methods` for every group by the error that its quantiser alone makes in what is computed from it.
     ///
     /// On float activations `x` of `images` (planar, of the given height and width) a reader computes `r(x)`: a convolution its
-    /// sums, an activation its function, and everything else `x` itself; tensors of the same group are no readers. A method's error is
-    /// the mean over all readers whose `r(x)` is not always zero of `sum |r(Q(x)) - r(x)|^2 / sum |r(x)|^2`. Groups of 16 bits and the image have no choice. The result depends on the order of
-    /// images in the last bits of the sums, and not on the number of threads. After each image `progress` is called.
+    /// sums, an activation its function, and everything else `x` itself; tensors of the same group are no readers. A method's error
+    /// is the mean over all readers whose `r(x)` is not always zero of `sum |r(Q(x)) - r(x)|^2 / sum |r(x)|^2`. Groups of 16 bits and
+    /// the image have no choice. The result depends on the order of images in the last bits of the sums, and not on the number of
+    /// threads. After each image `progress` is called.
     ///
     /// # Errors
-    /// [`Error::NoValues`] without images or methods; [`Error::NonFinite`] with the tensor's name; the errors of `images`, [`QuantConfig::calibrate`], lowering and running.
+    /// [`Error::NoValues`] without images or methods; [`Error::NonFinite`] with the tensor's name; the errors of `images`,
+    /// [`QuantConfig::calibrate`], lowering and running.
     #[expect(clippy::too_many_arguments, reason = "as calibrate, and what it has to look at")]
     pub fn calibrate_by_output<E: From<Error>>(
         graph: &Graph,
@@ -100,10 +102,13 @@ type Reader = Option<Box<Program>>;
 /// A tensor of a group with its readers.
 struct Watched {
     candidates: usize,
-    readers: Vec<(Reader, Sums)>,
+    readers: Vec<Reader>,
+    /// By reader.
+    sums: Vec<Sums>,
 }
 
 /// Sums over all images.
+#[derive(Clone)]
 struct Sums {
     signal: f64,
     /// Per method.
@@ -138,9 +143,8 @@ impl Search {
             let methods = methods.map_err(|error| error.of(&graph.node(group.members[0]).name))?;
             for &id in &group.members {
                 let readers = readers(graph, params, placement, &consumers, id)?;
-                let sums = |reader| (reader, Sums { signal: 0.0, errors: vec![0.0; methods.len()] });
-                let readers = readers.into_iter().map(sums).collect();
-                let watched = Watched { candidates: search.candidates.len(), readers };
+                let sums = vec![Sums { signal: 0.0, errors: vec![0.0; methods.len()] }; readers.len()];
+                let watched = Watched { candidates: search.candidates.len(), readers, sums };
                 search.watched.insert(graph.node(id).name.clone(), watched);
             }
             search.candidates.push(Candidates { group: index, methods });
@@ -169,7 +173,7 @@ impl Search {
                 .watched
                 .values()
                 .filter(|watched| watched.candidates == index)
-                .flat_map(|watched| watched.readers.iter().map(|(_, sums)| sums))
+                .flat_map(|watched| &watched.sums)
                 .filter(|sums| sums.signal > 0.0)
                 .collect();
             let mut methods = candidates.methods;
@@ -199,27 +203,26 @@ impl Watched {
         if non_finite > 0 {
             return Err(Error::NonFinite { count: non_finite as u64 });
         }
-        let quantized = methods.iter().enumerate().map(|(k, method)| match same_format(methods, k) {
-            Some(_) => Ok(Vec::new()),
-            None => fake_quantized(values, method),
-        });
-        let quantized = quantized.collect::<Result<Vec<Vec<f32>>, Error>>()?;
-        for (reader, sums) in &mut self.readers {
-            let mut executor = match reader {
-                Some(program) => Some(Executor::new(program, shape[1], shape[2])?),
-                None => None,
-            };
-            let wanted = read(&mut executor, values)?;
-            sums.signal += wanted.iter().map(|&y| squared(y)).sum::<f64>();
-            for (k, values) in quantized.iter().enumerate() {
-                sums.errors[k] = match same_format(methods, k) {
-                    Some(other) => sums.errors[other],
-                    None => {
-                        let found = read(&mut executor, values)?;
-                        let errors = found.iter().zip(wanted.iter()).map(|(found, y)| squared(found - y));
-                        sums.errors[k] + errors.sum::<f64>()
-                    }
-                };
+        // Readers and what they compute of the float values.
+        let mut wanted = Vec::new();
+        for (reader, sums) in self.readers.iter().zip(&mut self.sums) {
+            let prepared = reader.as_ref().map(|program| Executor::new(program, shape[1], shape[2]));
+            let mut executor = prepared.transpose()?;
+            let outputs = read(&mut executor, values)?;
+            sums.signal += outputs.iter().map(|&y| squared(y)).sum::<f64>();
+            wanted.push((executor, outputs));
+        }
+        // One method at a time: all of them at once would be that many copies of the largest tensors.
+        for (k, method) in methods.iter().enumerate() {
+            if let Some(other) = same_format(methods, k) {
+                self.sums.iter_mut().for_each(|sums| sums.errors[k] = sums.errors[other]);
+                continue;
+            }
+            let quantized = fake_quantized(values, method)?;
+            for ((executor, wanted), sums) in wanted.iter_mut().zip(&mut self.sums) {
+                let found = read(executor, &quantized)?;
+                let errors = found.iter().zip(wanted.iter()).map(|(found, y)| squared(found - y));
+                sums.errors[k] += errors.sum::<f64>();
             }
         }
         Ok(())
