@@ -1,10 +1,10 @@
 //! An analysis, read and calibrated.
 
 use crate::analysis::settings::{Hashes, Settings};
-use crate::calibration::calibrate;
+use crate::calibration_file::SavedCalibration;
+use crate::calibration_source::CalibrationSource;
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
-use crate::images::list_images;
 use crate::network::{Model, Network};
 use crate::output::{sha256_file, sha256_files};
 use crate::precision::{placements, quantizers};
@@ -35,7 +35,7 @@ pub struct Job {
     pub ignored: BTreeSet<String>,
     /// Threads of one core each.
     pub threads: usize,
-    calibration: Vec<PathBuf>,
+    source: CalibrationSource,
 }
 
 impl Job {
@@ -57,21 +57,9 @@ impl Job {
         let mut dataset = Dataset::open(&settings.images, &settings.annotations, skip_bad)?;
         dataset.images.truncate(settings.num_images.unwrap_or(usize::MAX));
         let category_ids = dataset.category_ids(&model.class_names, &settings.annotations)?;
-        let mut calibration = list_images(&settings.calibration)?;
-        calibration.truncate(settings.num_calib.unwrap_or(usize::MAX));
-        let hashes = hashes(&settings, &dataset, &calibration)?;
-        Ok(Self {
-            settings,
-            hashes,
-            model,
-            layers,
-            dataset,
-            category_ids,
-            scopes,
-            ignored,
-            threads,
-            calibration,
-        })
+        let source = source(&settings, &model)?;
+        let hashes = hashes(&settings, &dataset, &source)?;
+        Ok(Self { settings, hashes, model, layers, dataset, category_ids, scopes, ignored, threads, source })
     }
 
     /// Takes other images of the folder: all, or the first `num_images`.
@@ -88,13 +76,12 @@ impl Job {
     /// Quantisers of both widths.
     ///
     /// # Errors
-    /// As [`calibrate`].
+    /// As [`CalibrationSource::statistics`].
     pub fn quantizers(&self) -> Result<Quantizers> {
         let Settings { method, scheme, weight, concat, size, skip_bad, .. } = self.settings;
         let placements = placements(&self.model.graph, concat, weight.scales);
+        let calibration = self.source.statistics(&self.model, &placements, size, self.threads, skip_bad)?;
         let references = [&placements[0], &placements[1]];
-        let calibration =
-            calibrate(&self.model, &references, &self.calibration, size, self.threads, skip_bad)?;
         Ok(quantizers(&self.model, references, &calibration.collection, method, scheme, weight)?)
     }
 
@@ -151,18 +138,31 @@ impl Job {
             ("weights", weights_sha256, &hashes.weights_sha256),
             ("annotations", annotations_sha256, &hashes.annotations_sha256),
             ("images", images_sha256, &hashes.images_sha256),
-            ("calibration images", calibration_sha256, &hashes.calibration_sha256),
+            ("calibration", calibration_sha256, &hashes.calibration_sha256),
         ];
         let changed = rows.iter().find(|(_, now, then)| now != then);
         changed.map_or(Ok(()), |&(what, ..)| Err(Error::Changed { what }))
     }
 }
 
-fn hashes(settings: &Settings, dataset: &Dataset, calibration: &[PathBuf]) -> Result<Hashes> {
+/// A file that `calibrate` wrote, or a folder's images.
+fn source(settings: &Settings, model: &Model) -> Result<CalibrationSource> {
+    let Settings { weights, calibration, concat, weight, size, num_calib, .. } = settings;
+    if !calibration.is_file() {
+        return CalibrationSource::images(calibration, *num_calib);
+    }
+    let placements = placements(&model.graph, *concat, weight.scales);
+    CalibrationSource::file(SavedCalibration::read(calibration)?, weights, model, *size, &placements[0])
+}
+
+fn hashes(settings: &Settings, dataset: &Dataset, source: &CalibrationSource) -> Result<Hashes> {
     Ok(Hashes {
         weights_sha256: sha256_file(&settings.weights)?,
         annotations_sha256: sha256_file(&settings.annotations)?,
         images_sha256: sha256_files(dataset.images.iter().map(|image| image.path.as_path()))?,
-        calibration_sha256: sha256_files(calibration.iter().map(PathBuf::as_path))?,
+        calibration_sha256: match source {
+            CalibrationSource::Images(paths) => sha256_files(paths.iter().map(PathBuf::as_path))?,
+            CalibrationSource::File(file) => file.sha256.clone(),
+        },
     })
 }

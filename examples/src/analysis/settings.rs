@@ -79,7 +79,7 @@ pub struct Settings {
     pub images: PathBuf,
     /// Their annotations.
     pub annotations: PathBuf,
-    /// Folder of the images to calibrate on.
+    /// Folder of the images to calibrate on, or a file of their statistics.
     pub calibration: PathBuf,
     /// Size of the network's input.
     pub size: ImageSize,
@@ -106,7 +106,7 @@ pub struct Settings {
     /// Images to analyse on at most, the first by name.
     pub num_images: Option<usize>,
     /// Images to calibrate on at most, the first by name.
-    pub num_calib: Option<usize>,
+    pub num_calib: Option<u32>,
     /// Score threshold of detections.
     pub conf: f32,
     /// IoU threshold of non-maximum suppression.
@@ -127,6 +127,6 @@ pub struct Hashes {
     pub annotations_sha256: String,
     /// Of names and contents of the images analysed on.
     pub images_sha256: String,
-    /// Of names and contents of the calibration images.
+    /// Of names and contents of the calibration images, or of the file of their statistics.
     pub calibration_sha256: String,
 }

@@ -14,6 +14,7 @@ use examples::arguments::{
     ConcatArgument, EvaluationArguments, SchemeArgument, WidthArgument, parse_image_size, parse_precision,
     thread_count,
 };
+use examples::calibration_file::SavedCalibration;
 use examples::demo;
 use examples::error::{Error, Result, exit};
 use examples::inputs::Given;
@@ -43,6 +44,9 @@ struct Arguments {
     /// Folder of the images to calibrate on [default: $YOLO_ASSETS/coco/train128]
     #[arg(long)]
     calibration: Option<PathBuf>,
+    /// Take statistics that `calibrate` wrote, instead of images to calibrate on
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["calibration", "num_calib"])]
+    calibration_file: Option<PathBuf>,
     /// Calibrate on at most this many images, the first by name
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     num_calib: Option<u32>,
@@ -292,13 +296,14 @@ fn budget(arguments: &Arguments) -> Result<Budget> {
 
 /// All options, with defaults filled in.
 fn settings(arguments: &Arguments) -> Result<Settings> {
+    let file = arguments.calibration_file.as_deref().map(SavedCalibration::read).transpose()?;
     let given = Given {
         weights: arguments.weights.as_deref(),
         model: arguments.model.as_deref(),
         evaluation: &arguments.evaluation,
         calibration: arguments.calibration.as_deref(),
-        calibration_file: None,
-        size: arguments.imgsz,
+        calibration_file: arguments.calibration_file.as_deref(),
+        size: arguments.imgsz.or_else(|| file.as_ref().map(SavedCalibration::size)),
     };
     let inputs = given.inputs()?;
     if inputs.demonstration {
@@ -326,7 +331,7 @@ fn settings(arguments: &Arguments) -> Result<Settings> {
         candidates: candidates(arguments, precision),
         ignore: arguments.ignore.clone(),
         num_images,
-        num_calib: arguments.num_calib.map(|n| n as usize),
+        num_calib: arguments.num_calib,
         conf: arguments.evaluation.conf,
         iou: arguments.evaluation.iou,
         skip_bad: arguments.evaluation.skip_bad,

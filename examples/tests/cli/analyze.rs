@@ -80,6 +80,23 @@ fn an_interrupted_run_goes_on_to_the_same_bytes() {
 }
 
 #[test]
+fn a_calibration_file_stands_for_its_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("statistics.json");
+    succeed("calibrate", &["--out", text(&file)]);
+    let [from_images, from_file] = ["images", "file"].map(|part| folder.path().join(part));
+    let options = ["--score", "sqnr", "--by", "block", "--num-images", "4"];
+    succeed("analyze", &[&options[..], &["--out", text(&from_images)]].concat());
+    succeed(
+        "analyze",
+        &[&options[..], &["--out", text(&from_file), "--calibration-file", text(&file)]].concat(),
+    );
+    let [images, file] = [from_images, from_file].map(|out| read_json(&out.join("sensitivity.json")));
+    assert_eq!(images["sensitivity"], file["sensitivity"]);
+    assert_ne!(images["hashes"]["calibration_sha256"], file["hashes"]["calibration_sha256"]);
+}
+
+#[test]
 fn a_state_of_another_analysis_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let out = text(folder.path());
