@@ -165,3 +165,32 @@ fn a_reader_that_goes_away_is_no_error() {
         assert_eq!(output.status.code(), Some(0), "{program} {arguments:?}: {stderr}");
     }
 }
+
+/// The page of programs knows every option, in its program's section.
+#[test]
+fn every_option_is_documented() {
+    let page = std::fs::read_to_string(workspace().join("docs/programs.md")).unwrap();
+    let mut missing = Vec::new();
+    let mut options = 0;
+    for program in [
+        "analyze",
+        "calibrate",
+        "compare",
+        "detect",
+        "evaluate",
+        "inspect",
+        "make-fixtures",
+        "quantize",
+        "val",
+    ] {
+        let section = page.split("\n## ").find(|section| section.lines().next() == Some(program)).unwrap();
+        let help = succeed(program, &["--help"]);
+        for name in help.lines().filter_map(|line| line.strip_prefix("      --")?.split(' ').next()) {
+            options += 1;
+            if !section.contains(&format!("`--{name}")) {
+                missing.push(format!("{program} --{name}"));
+            }
+        }
+    }
+    assert!(missing.is_empty() && options > 80, "{options}: {missing:?}");
+}

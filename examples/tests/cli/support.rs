@@ -28,6 +28,7 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
         "inspect" => env!("CARGO_BIN_EXE_inspect"),
         "evaluate" => env!("CARGO_BIN_EXE_evaluate"),
         "compare" => env!("CARGO_BIN_EXE_compare"),
+        "make-fixtures" => env!("CARGO_BIN_EXE_make-fixtures"),
         _ => panic!("no program {program}"),
     };
     let mut command = Command::new(path);
