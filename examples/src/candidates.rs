@@ -7,7 +7,7 @@ use crate::output::note;
 use crate::weights::{BiasArgument, WeightArguments, reconstruct};
 use ptq::analysis::{Layer, Precision, PrecisionConfig, Quantizers, layers};
 use ptq::{
-    Collection, Fusion, GroupChoice, Method, Placement, QuantConfig, ReconstructedLayer, Width,
+    Collection, Fusion, GroupChoice, Method, NetworkError, Placement, QuantConfig, ReconstructedLayer, Width,
     correct_biases, lower_float, lower_integer,
 };
 use quant_core::{Program, Scheme};
@@ -30,8 +30,17 @@ pub struct Candidate {
     pub quantized: Option<(Option<Width>, Scheme)>,
     /// What `auto` chose.
     pub choices: Vec<GroupChoice>,
+    /// The networks that `auto` compared.
+    pub networks: Vec<NetworkError>,
     /// What reconstruction gained.
     pub layers: Vec<ReconstructedLayer>,
+}
+
+/// Quantisers, and how they were chosen.
+struct Calibrated {
+    config: QuantConfig,
+    choices: Vec<GroupChoice>,
+    networks: Vec<NetworkError>,
 }
 
 /// How networks are made, whatever the method.
@@ -69,6 +78,7 @@ impl Recipe<'_> {
             network,
             quantized: None,
             choices: Vec::new(),
+            networks: Vec::new(),
             layers: Vec::new(),
         })
     }
@@ -78,14 +88,15 @@ impl Recipe<'_> {
     /// # Errors
     /// Of calibration, lowering, and images that are needed again.
     pub fn uniform(&self, placement: &Placement, method: MethodChoice) -> Result<Candidate> {
-        let (mut config, choices) = self.calibrated(placement, method)?;
+        let Calibrated { mut config, choices, networks } = self.calibrated(placement, method)?;
         let stays_float =
             |name: &&str| self.float_layers.iter().any(|prefix| name.starts_with(prefix.as_str()));
         let names = self.model.graph.nodes().iter().map(|node| node.name.as_str());
         config.float = names.filter(stays_float).map(str::to_owned).collect();
         let width = placement.options().preactivation;
         let suffix = if width == Width::Bits8 { "-pre8" } else { "" };
-        self.candidate(format!("{}{suffix}", method.name()), config, choices, Some(width), method)
+        let name = format!("{}{suffix}", method.name());
+        self.candidate(name, Calibrated { config, choices, networks }, Some(width), method)
     }
 
     /// Layers as `precision` says; `placements` have 16-bit and 8-bit pre-activations.
@@ -98,40 +109,38 @@ impl Recipe<'_> {
         [wide, narrow]: [&Placement; 2],
         method: MethodChoice,
     ) -> Result<Candidate> {
-        let ((wide, mut choices), (narrow, others)) =
-            (self.calibrated(wide, method)?, self.calibrated(narrow, method)?);
-        choices.extend(others);
+        let (wide, narrow) = (self.calibrated(wide, method)?, self.calibrated(narrow, method)?);
+        let mut choices = [wide.choices, narrow.choices].concat();
+        let networks = [wide.networks, narrow.networks].concat();
         let layers = layers(&self.model.graph, self.size.height, self.size.width)?;
         let of = |layer: &Layer| precision.precision(&layer.name).unwrap_or(Precision::F32);
-        let config = Quantizers { wide, narrow }.config(&layers, of);
+        let config = Quantizers { wide: wide.config, narrow: narrow.config }.config(&layers, of);
         // Most groups are in both placements; what counts is the quantiser that is used.
         let mut seen = BTreeSet::new();
         choices.retain(|choice| {
             let taken = choice.methods.iter().find(|m| m.method == choice.method).map(|m| m.format);
             config.formats.get(&choice.tensor).copied() == taken && seen.insert(choice.tensor.clone())
         });
-        self.candidate(format!("{}-mixed", method.name()), config, choices, None, method)
+        let name = format!("{}-mixed", method.name());
+        self.candidate(name, Calibrated { config, choices, networks }, None, method)
     }
 
-    fn calibrated(
-        &self,
-        placement: &Placement,
-        method: MethodChoice,
-    ) -> Result<(QuantConfig, Vec<GroupChoice>)> {
-        let (graph, statistics) = (&self.model.graph, self.statistics);
-        let (config, choices) = match method {
+    fn calibrated(&self, placement: &Placement, method: MethodChoice) -> Result<Calibrated> {
+        let (model, statistics, scheme) = (self.model, self.statistics, self.scheme);
+        let weights = self.weights.config()?;
+        let (config, choices, networks) = match method {
             MethodChoice::Method(method) => {
                 self.note_degenerate(placement, method)?;
-                (QuantConfig::calibrate(graph, placement, statistics, method, self.scheme)?, Vec::new())
+                let config = QuantConfig::calibrate(&model.graph, placement, statistics, method, scheme)?;
+                (config, Vec::new(), Vec::new())
             }
             MethodChoice::Auto => {
                 let images = self.images(AUTO_IMAGES);
-                let choice =
-                    self.in_pool(|| images.choose(self.model, placement, statistics, self.scheme))?;
-                (choice.config, choice.groups)
+                let choice = self.in_pool(|| images.choose(model, placement, statistics, scheme, weights))?;
+                (choice.config, choice.groups, choice.networks)
             }
         };
-        Ok((QuantConfig { weights: self.weights.config()?, ..config }, choices))
+        Ok(Calibrated { config: QuantConfig { weights, ..config }, choices, networks })
     }
 
     /// Tells where a method had nothing to choose by.
@@ -151,8 +160,7 @@ impl Recipe<'_> {
     fn candidate(
         &self,
         name: String,
-        config: QuantConfig,
-        choices: Vec<GroupChoice>,
+        Calibrated { config, choices, networks }: Calibrated,
         width: Option<Width>,
         method: MethodChoice,
     ) -> Result<Candidate> {
@@ -162,7 +170,7 @@ impl Recipe<'_> {
         network.program.metadata.insert("method".to_owned(), serde_json::to_string(&method)?);
         network.program.metadata.insert("weights".to_owned(), weights);
         let quantized = Some((width, method.scheme(self.scheme)));
-        Ok(Candidate { name, network, quantized, choices, layers })
+        Ok(Candidate { name, network, quantized, choices, networks, layers })
     }
 
     fn lowered(&self, mut config: QuantConfig) -> Result<(Program, Vec<ReconstructedLayer>)> {

@@ -5,7 +5,7 @@ use crate::images::{decode, prepare};
 use crate::progress::bar;
 use crate::workers;
 use indicatif::ProgressBar;
-use ptq::{ChosenMethods, Collection, Method, Placement, QuantConfig};
+use ptq::{ChosenMethods, Collection, Method, MethodSearch, Placement, WeightConfig};
 use quant_core::Scheme;
 use serde::{Serialize, Serializer};
 use std::path::PathBuf;
@@ -130,7 +130,7 @@ impl LayerImages {
         self.paths.len().min(self.most)
     }
 
-    /// The best of [`AUTO`] for every group of tensors.
+    /// The best of [`AUTO`]: for every group of tensors, or for all if that comes closer.
     ///
     /// # Errors
     /// An image that can't be read (unless skipped), or none that can.
@@ -140,21 +140,14 @@ impl LayerImages {
         placement: &Placement,
         collection: &Collection,
         scheme: Scheme,
+        weights: WeightConfig,
     ) -> Result<ChosenMethods> {
         let Model { graph, params, .. } = model;
-        let (size, progress) = ([self.size.height, self.size.width], bar(self.count(), "choosing methods"));
-        let images = self.inputs(&progress);
-        let choice = QuantConfig::calibrate_by_output::<Error>(
-            graph,
-            params,
-            placement,
-            collection,
-            &AUTO,
-            scheme,
-            size,
-            images,
-            || (),
-        )?;
+        let size = [self.size.height, self.size.width];
+        let search = MethodSearch { graph, params, placement, collection, methods: &AUTO, scheme, size };
+        let progress = bar(2 * self.count(), "choosing methods");
+        let choice = search.by_layers::<Error>(self.inputs(&progress), || ())?;
+        let choice = search.settle::<Error>(choice, weights, self.inputs(&progress), || ())?;
         progress.finish_and_clear();
         Ok(choice)
     }

@@ -7,7 +7,7 @@ use crate::methods::MethodChoice;
 use crate::resources::cpu_seconds;
 use crate::weights::WeightTreatment;
 use coco_eval::Interval;
-use ptq::{GroupChoice, Method, ReconstructedLayer};
+use ptq::{GroupChoice, Method, NetworkError, ReconstructedLayer};
 use std::collections::BTreeMap;
 
 use quant_core::Scheme;
@@ -78,6 +78,9 @@ pub struct Run {
     /// What `auto` chose for each group of tensors, and what other methods would have given.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<GroupChoice>,
+    /// The networks that `auto` compared at their outputs: the choice by tensors, and each method for all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<NetworkError>,
     /// What reconstruction gained in each layer.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<ReconstructedLayer>,

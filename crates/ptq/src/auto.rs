@@ -1,8 +1,11 @@
 //! The method for each tensor whose quantised result stays closest to the float one.
 
+use crate::analysis::Sums;
 use crate::calibrate::format;
 use crate::lower::{activation, geometry};
-use crate::{Collection, Error, Fusion, Method, Placement, QuantConfig, Rule, lower_float};
+use crate::{
+    Collection, Error, Fusion, Method, Placement, QuantConfig, Rule, WeightConfig, lower_float, lower_integer,
+};
 use nn_graph::{Conv, Graph, Op, Params, TensorId};
 use quant_core::{
     Constant, Description, Executor, Format, Program, QuantSpec, Rounding, Scheme, Step, StepOp, TensorInfo,
@@ -30,10 +33,19 @@ pub struct MethodError {
 pub struct GroupChoice {
     /// The group's first tensor.
     pub tensor: String,
-    /// The method taken: the first with the least error.
+    /// The method taken: the first with the least error, unless one method for all tensors is better.
     pub method: Method,
     /// Every method's error; of methods with the same quantiser, all.
     pub methods: Vec<MethodError>,
+}
+
+/// How close a whole network of integers comes to the float one.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct NetworkError {
+    /// The method of all tensors; `None` for the choice by layers.
+    pub method: Option<Method>,
+    /// Squared error of all outputs, relative to the square of the float outputs.
+    pub error: f64,
 }
 
 /// Every group's choice.
@@ -43,39 +55,54 @@ pub struct ChosenMethods {
     pub config: QuantConfig,
     /// Groups that had a choice, in graph order.
     pub groups: Vec<GroupChoice>,
+    /// What [`MethodSearch::settle`] compared: the choice by layers first. Empty before.
+    pub networks: Vec<NetworkError>,
     /// Images looked at.
     pub images: usize,
 }
 
-impl QuantConfig {
-    /// Chooses among `methods` for every group by the error that its quantiser alone makes in what is computed from it.
+/// A choice among methods by what they do to results.
+#[derive(Debug, Clone, Copy)]
+pub struct MethodSearch<'a> {
+    /// The network.
+    pub graph: &'a Graph,
+    /// Its parameters.
+    pub params: &'a Params,
+    /// Its quantisers.
+    pub placement: &'a Placement,
+    /// What calibration has seen.
+    pub collection: &'a Collection,
+    /// What to choose among, the first of equals.
+    pub methods: &'a [Method],
+    /// Scheme of activations, where the method leaves it open.
+    pub scheme: Scheme,
+    /// Height and width of images.
+    pub size: [usize; 2],
+}
+
+impl MethodSearch<'_> {
+    /// Chooses for every group by the error that its quantiser alone makes in what is computed from it.
     ///
-    /// On float activations `x` of `images` (planar, of the given height and width) a reader computes `r(x)`: a convolution its
-    /// sums, an activation its function, and everything else `x` itself; tensors of the same group are no readers. A method's error
-    /// is the mean over all readers whose `r(x)` is not always zero of `sum |r(Q(x)) - r(x)|^2 / sum |r(x)|^2`. Groups of 16 bits and
-    /// the image have no choice. The result depends on the order of images in the last bits of the sums, and not on the number of
-    /// threads. After each image `progress` is called.
+    /// On float activations `x` of `images` (planar) a reader computes `r(x)`: a convolution its sums, an activation its function,
+    /// and everything else `x` itself; tensors of the same group are no readers. A method's error is the mean over all readers
+    /// whose `r(x)` is not always zero of `sum |r(Q(x)) - r(x)|^2 / sum |r(x)|^2`. Groups of 16 bits and the image have no choice.
+    /// The result depends on the order of images in the last bits of the sums, and not on the number of threads. After each image
+    /// `progress` is called.
     ///
     /// # Errors
     /// [`Error::NoValues`] without images or methods; [`Error::NonFinite`] with the tensor's name; the errors of `images`,
     /// [`QuantConfig::calibrate`], lowering and running.
-    #[expect(clippy::too_many_arguments, reason = "as calibrate, and what it has to look at")]
-    pub fn calibrate_by_output<E: From<Error>>(
-        graph: &Graph,
-        params: &Params,
-        placement: &Placement,
-        collection: &Collection,
-        methods: &[Method],
-        scheme: Scheme,
-        size: [usize; 2],
+    pub fn by_layers<E: From<Error>>(
+        &self,
         images: impl IntoIterator<Item = Result<Vec<f32>, E>>,
         mut progress: impl FnMut(),
     ) -> Result<ChosenMethods, E> {
-        let first = methods.first().ok_or(Error::NoValues)?;
-        let mut config = Self::calibrate(graph, placement, collection, *first, scheme)?;
+        let Self { graph, params, placement, .. } = *self;
+        let first = self.methods.first().ok_or(Error::NoValues)?;
+        let mut config = self.one_method(*first)?;
         let float = lower_float(graph, params, Fusion::EveryTensor)?;
-        let mut executor = Executor::new(&float, size[0], size[1]).map_err(Error::from)?;
-        let mut search = Search::new(graph, params, placement, collection, methods, scheme)?;
+        let mut executor = Executor::new(&float, self.size[0], self.size[1]).map_err(Error::from)?;
+        let mut search = Search::new(self)?;
         let mut count = 0;
         for image in images {
             search.look_at(&mut executor, &image?)?;
@@ -86,7 +113,84 @@ impl QuantConfig {
             return Err(Error::NoValues.into());
         }
         let groups = search.choose(graph, placement, &mut config);
-        Ok(ChosenMethods { config, groups, images: count })
+        Ok(ChosenMethods { config, groups, networks: Vec::new(), images: count })
+    }
+
+    /// Keeps a choice by layers, or takes one method for all tensors: whose integer network's outputs are closest to the float ones.
+    ///
+    /// Choices by layers don't see how errors add up on their way to the outputs. The error is
+    /// `sum |y' - y|^2 / sum |y|^2` over all values of all outputs `y` of all `images`. Weights get the scales of `weights`. After
+    /// each image `progress` is called.
+    ///
+    /// # Errors
+    /// As [`Self::by_layers`].
+    pub fn settle<E: From<Error>>(
+        &self,
+        mut choice: ChosenMethods,
+        weights: WeightConfig,
+        images: impl IntoIterator<Item = Result<Vec<f32>, E>>,
+        mut progress: impl FnMut(),
+    ) -> Result<ChosenMethods, E> {
+        let uniform = self.methods.iter().map(|method| Ok((Some(*method), self.one_method(*method)?)));
+        let uniform: Vec<(Option<Method>, QuantConfig)> = uniform.collect::<Result<_, Error>>()?;
+        let mut candidates = vec![(None, choice.config.clone())];
+        candidates.extend(uniform);
+        let lower = |(_, config): &(Option<Method>, QuantConfig)| {
+            lower_integer(self.graph, self.params, &QuantConfig { weights, ..config.clone() })
+        };
+        let programs = candidates.iter().map(lower).collect::<Result<Vec<Program>, Error>>()?;
+        let float = lower_float(self.graph, self.params, Fusion::Fused)?;
+        let mut outputs = OutputErrors::new(&float, &programs, self.size)?;
+        for image in images {
+            outputs.look_at(&image?)?;
+            progress();
+        }
+        let errors = outputs.sums.iter().map(Sums::noise_to_signal);
+        let network = |((method, _), error): (&(Option<Method>, QuantConfig), f64)| NetworkError {
+            method: *method,
+            error,
+        };
+        choice.networks = candidates.iter().zip(errors).map(network).collect();
+        let errors = choice.networks.iter().map(|network| network.error);
+        let (best, _) = errors.enumerate().fold((0, f64::INFINITY), |a, b| if b.1 < a.1 { b } else { a });
+        if let (Some(method), config) = candidates.swap_remove(best) {
+            choice.config = config;
+            choice.groups.iter_mut().for_each(|group| group.method = method);
+        }
+        Ok(choice)
+    }
+
+    fn one_method(&self, method: Method) -> Result<QuantConfig, Error> {
+        QuantConfig::calibrate(self.graph, self.placement, self.collection, method, self.scheme)
+    }
+}
+
+/// Runs networks of integers beside the float one.
+struct OutputErrors<'p> {
+    float: Executor<'p>,
+    networks: Vec<Executor<'p>>,
+    /// Of each network.
+    sums: Vec<Sums>,
+}
+
+impl<'p> OutputErrors<'p> {
+    fn new(float: &'p Program, programs: &'p [Program], [height, width]: [usize; 2]) -> Result<Self, Error> {
+        let executor = |program| Executor::new(program, height, width);
+        let networks = programs.iter().map(executor).collect::<Result<Vec<_>, _>>()?;
+        let sums = vec![Sums::default(); networks.len()];
+        Ok(Self { float: executor(float)?, networks, sums })
+    }
+
+    fn look_at(&mut self, image: &[f32]) -> Result<(), Error> {
+        self.float.run(image)?;
+        for (network, sums) in self.networks.iter_mut().zip(&mut self.sums) {
+            network.run(image)?;
+            for ((_, wanted), (tensor, found)) in self.float.outputs().zip(network.outputs()) {
+                let format = network.program().tensors()[tensor].format;
+                sums.observe(&wanted.to_f32(Format::F32), &found.to_f32(format))?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -104,12 +208,12 @@ struct Watched {
     candidates: usize,
     readers: Vec<Reader>,
     /// By reader.
-    sums: Vec<Sums>,
+    sums: Vec<ReaderSums>,
 }
 
-/// Sums over all images.
+/// ReaderSums over all images.
 #[derive(Clone)]
-struct Sums {
+struct ReaderSums {
     signal: f64,
     /// Per method.
     errors: Vec<f64>,
@@ -121,14 +225,8 @@ struct Search {
 }
 
 impl Search {
-    fn new(
-        graph: &Graph,
-        params: &Params,
-        placement: &Placement,
-        collection: &Collection,
-        methods: &[Method],
-        scheme: Scheme,
-    ) -> Result<Self, Error> {
+    fn new(how: &MethodSearch<'_>) -> Result<Self, Error> {
+        let MethodSearch { graph, params, placement, collection, methods, scheme, .. } = *how;
         let consumers = graph.consumers();
         let mut search = Self { candidates: Vec::new(), watched: BTreeMap::new() };
         for (index, group) in placement.groups().iter().enumerate() {
@@ -143,7 +241,7 @@ impl Search {
             let methods = methods.map_err(|error| error.of(&graph.node(group.members[0]).name))?;
             for &id in &group.members {
                 let readers = readers(graph, params, placement, &consumers, id)?;
-                let sums = vec![Sums { signal: 0.0, errors: vec![0.0; methods.len()] }; readers.len()];
+                let sums = vec![ReaderSums { signal: 0.0, errors: vec![0.0; methods.len()] }; readers.len()];
                 let watched = Watched { candidates: search.candidates.len(), readers, sums };
                 search.watched.insert(graph.node(id).name.clone(), watched);
             }
@@ -169,7 +267,7 @@ impl Search {
     fn choose(self, graph: &Graph, placement: &Placement, config: &mut QuantConfig) -> Vec<GroupChoice> {
         let mut choices = Vec::new();
         for (index, candidates) in self.candidates.into_iter().enumerate() {
-            let readers: Vec<&Sums> = self
+            let readers: Vec<&ReaderSums> = self
                 .watched
                 .values()
                 .filter(|watched| watched.candidates == index)

@@ -32,7 +32,7 @@ pub use adaround::{
     AdaRound, AdaRoundLoss, AdaRounded, CoordinateDescent, Descended, LinearReconstruction, SoftRounding,
     rectified_sigmoid, rectified_sigmoid_inverse, rounding_penalty, rounding_penalty_slope,
 };
-pub use auto::{ChosenMethods, GroupChoice, MethodError};
+pub use auto::{ChosenMethods, GroupChoice, MethodError, MethodSearch, NetworkError};
 pub use calibrate::{Collection, QuantConfig};
 pub use calibration_file::{CalibrationFile, CalibrationFileError, CalibrationImage, CalibrationManifest};
 pub use equalize::{EqualizationBarrier, Equalized, EqualizedLayer, equalize};

@@ -188,7 +188,7 @@ pub fn fake_quantize(
         // The kind of rounding is settled outside of the loop, which then becomes vector instructions.
         match rounding {
             Rounding::HalfEven => {
-                fake_quantize_channel(channel, *quantizer, q_min, q_max, Rounding::HalfEven)
+                fake_quantize_channel(channel, *quantizer, q_min, q_max, Rounding::HalfEven);
             }
             other => fake_quantize_channel(channel, *quantizer, q_min, q_max, other),
         }

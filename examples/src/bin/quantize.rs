@@ -382,6 +382,7 @@ fn write_network(
         model_bytes,
         file,
         choices: candidate.choices.clone(),
+        networks: candidate.networks.clone(),
         layers: candidate.layers.clone(),
         detections_sha256: sha256(&detections),
         detections_file,

@@ -1,8 +1,9 @@
 use super::{SIZE, collect, image, images, model};
 use ptq::{
-    ChosenMethods, Error, Fusion, Method, Placement, PlacementOptions, QuantConfig, Rule, Width, lower_float,
+    ChosenMethods, Error, Fusion, Method, MethodSearch, Placement, PlacementOptions, QuantConfig, Rule,
+    WeightConfig, Width, lower_float, lower_integer,
 };
-use quant_core::{Executor, Rounding, Scheme, Values};
+use quant_core::{Executor, Program, Rounding, Scheme, Values};
 use std::collections::BTreeMap;
 
 fn choose(
@@ -15,17 +16,16 @@ fn choose(
     let placement = Placement::new(graph, options);
     let collection = collect(graph, params, &placement);
     let (scheme, images) = (Scheme::Affine, images(count));
-    let choice = QuantConfig::calibrate_by_output::<Error>(
+    let search = MethodSearch {
         graph,
         params,
-        &placement,
-        &collection,
+        placement: &placement,
+        collection: &collection,
         methods,
         scheme,
-        [SIZE; 2],
-        images,
-        || (),
-    )?;
+        size: [SIZE; 2],
+    };
+    let choice = search.by_layers::<Error>(images, || ())?;
     Ok((choice, placement))
 }
 
@@ -195,17 +195,16 @@ fn values_that_are_not_finite_are_refused_by_name() {
     let collection = collect(graph, params, &placement);
     let mut bad = image(1);
     bad[40] = f32::NAN;
-    let refused = QuantConfig::calibrate_by_output::<Error>(
+    let search = MethodSearch {
         graph,
         params,
-        &placement,
-        &collection,
-        &Method::ALL,
-        Scheme::Affine,
-        [SIZE; 2],
-        [Ok(bad)],
-        || (),
-    );
+        placement: &placement,
+        collection: &collection,
+        methods: &Method::ALL,
+        scheme: Scheme::Affine,
+        size: [SIZE; 2],
+    };
+    let refused = search.by_layers::<Error>([Ok(bad)], || ());
     assert!(matches!(&refused, Err(Error::Tensor { tensor, .. }) if tensor == "model.0.act"), "{refused:?}");
 }
 
@@ -216,6 +215,55 @@ fn any_number_of_threads_gives_the_same_choice() {
         pool.install(|| choose(PlacementOptions::default(), &Method::ALL, 2).unwrap().0)
     };
     assert_eq!(on(1), on(3));
+}
+
+/// The outputs of every network, and the network that is kept, from the definition.
+#[test]
+fn the_network_that_is_closest_at_its_outputs_is_kept() {
+    let model = model("nn.SiLU()");
+    let (graph, params) = (&model.folded, &model.folded_params);
+    let mut kept = Vec::new();
+    for options in [eight_bits(), PlacementOptions::default()] {
+        let placement = Placement::new(graph, options);
+        let collection = collect(graph, params, &placement);
+        let (methods, scheme, weights) = (&Method::ALL, Scheme::Affine, WeightConfig::default());
+        let (placement, collection) = (&placement, &collection);
+        let search = MethodSearch { graph, params, placement, collection, methods, scheme, size: [SIZE; 2] };
+        let by_layers = search.by_layers::<Error>(images(2), || ()).unwrap();
+        let settled = search.settle::<Error>(by_layers.clone(), weights, images(2), || ()).unwrap();
+        let outputs = |program: &Program, seed| {
+            let mut executor = Executor::new(program, SIZE, SIZE).unwrap();
+            executor.run(&image(seed)).unwrap();
+            let real = |(id, values): (usize, Values<'_>)| values.to_f32(program.tensors()[id].format);
+            executor.outputs().flat_map(real).collect::<Vec<f32>>()
+        };
+        let float = lower_float(graph, params, Fusion::Fused).unwrap();
+        let mut least = (f64::INFINITY, None);
+        for network in &settled.networks {
+            let config = match network.method {
+                None => by_layers.config.clone(),
+                Some(method) => QuantConfig::calibrate(graph, placement, collection, method, scheme).unwrap(),
+            };
+            let program = lower_integer(graph, params, &config).unwrap();
+            let (mut noise, mut signal) = (0.0, 0.0);
+            for seed in 1..=2 {
+                for (y, found) in outputs(&float, seed).into_iter().zip(outputs(&program, seed)) {
+                    noise += f64::from(y - found).powi(2);
+                    signal += f64::from(y).powi(2);
+                }
+            }
+            assert!((network.error - noise / signal).abs() < 1e-6 * network.error, "{network:?}");
+            if network.error < least.0 {
+                least = (network.error, Some((network.method, config)));
+            }
+        }
+        assert_eq!(settled.networks.len(), 1 + methods.len());
+        let (method, config) = least.1.unwrap();
+        assert_eq!(settled.config, config);
+        assert!(settled.groups.iter().all(|group| method.is_none_or(|method| group.method == method)));
+        kept.push(method);
+    }
+    println!("{kept:?}");
 }
 
 #[test]
