@@ -326,7 +326,7 @@ impl Flow {
     ) -> Result<(), quant_core::Error> {
         let part = Remainder::part(executor.program(), steps.clone());
         let mut made = Recording::default();
-        executor.clone().resume(&part, recording, |tensor, values| made.set(tensor, values))?;
+        executor.clone().resume_with(&part, recording, |tensor, values| made.set(tensor, values))?;
         for (tensor, &last) in self.last_reader.iter().enumerate() {
             if last < steps.end {
                 recording.forget(tensor);

@@ -1,24 +1,12 @@
 //! Running a program.
 
-use crate::kernels::conv::{PackedWeights, Planes, convolve};
-use crate::kernels::{elementwise, spatial};
-use crate::plan::{buffer_lengths, infer_shapes, plan, planned_bytes};
+use crate::plan::{Place, buffer_lengths, infer_shapes, plan, planned_bytes};
+use crate::prepared::{Prepared, prepare};
 use crate::resume::same_work;
-use crate::simd::{self, Requantize};
-use crate::table::Table;
-use crate::values::Buffer;
+use crate::values::{Buffer, Owned, Stored};
 use crate::{Error, Format, Isa, Program, Step, StepOp, Values};
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
-
-/// What a step needs beyond its description, prepared once, when it first runs.
-enum Prepared {
-    ConvF32(PackedWeights<f32>),
-    ConvI8 { weights: PackedWeights<i8>, requantize: Vec<Requantize>, table: Option<Table> },
-    Table(Option<Table>),
-    Rescale(Vec<Option<Box<[i8; 256]>>>),
-    Nothing,
-}
 
 /// A program made ready for images of one size: memory planned; weights are packed and tables filled when a step first runs.
 ///
@@ -30,12 +18,14 @@ pub struct Executor<'p> {
     isa: Isa,
     shapes: Vec<[usize; 3]>,
     prepared: Vec<Arc<OnceLock<Prepared>>>,
-    /// Buffer of each tensor; tensors that don't live at the same time share.
-    slots: Vec<usize>,
+    /// Where each tensor is; tensors that don't live at the same time share buffers.
+    places: Vec<Place>,
     /// Values that each buffer has room for once it is used.
     lengths: Vec<usize>,
     /// Empty before their first use.
     buffers: Vec<Buffer>,
+    /// The outputs of the last run, planar.
+    outputs: Vec<Owned>,
 }
 
 impl Clone for Executor<'_> {
@@ -45,11 +35,22 @@ impl Clone for Executor<'_> {
             isa: self.isa,
             shapes: self.shapes.clone(),
             prepared: self.prepared.clone(),
-            slots: self.slots.clone(),
+            places: self.places.clone(),
             lengths: self.lengths.clone(),
             buffers: self.buffers.iter().map(Buffer::empty_like).collect(),
+            outputs: no_outputs(self.program),
         }
     }
+}
+
+/// Outputs of the right types without values.
+fn no_outputs(program: &Program) -> Vec<Owned> {
+    let empty = |&id: &usize| {
+        let mut values = Owned::default();
+        values.clear_for(program.tensors()[id].format);
+        values
+    };
+    program.outputs().iter().map(empty).collect()
 }
 
 impl<'p> Executor<'p> {
@@ -95,10 +96,11 @@ impl<'p> Executor<'p> {
         prepared: impl Fn(&Step) -> Arc<OnceLock<Prepared>>,
     ) -> Result<Self, Error> {
         let shapes = infer_shapes(program, image)?;
-        let (slots, buffers) = plan(program);
-        let lengths = buffer_lengths(&shapes, &slots, &buffers)?;
+        let (places, buffers) = plan(program);
+        let lengths = buffer_lengths(&shapes, &places, &buffers)?;
         let prepared = program.steps().iter().map(prepared).collect();
-        Ok(Self { program, isa, shapes, prepared, slots, lengths, buffers })
+        let outputs = no_outputs(program);
+        Ok(Self { program, isa, shapes, prepared, places, lengths, buffers, outputs })
     }
 
     /// Runs the program on an image, planar `(channels, height, width)`.
@@ -106,7 +108,16 @@ impl<'p> Executor<'p> {
     /// # Errors
     /// [`Error::InputLength`] if `input` has another length.
     pub fn run(&mut self, input: &[f32]) -> Result<(), Error> {
-        self.run_with(input, |_, _| {})
+        self.check_input(input)?;
+        let image_step = self.image_step();
+        if image_step.is_none() {
+            self.load(0, Values::F32(input));
+        }
+        for index in 0..self.program.steps().len() {
+            self.run_step(index, image_step.filter(|&first| first == index).map(|_| input));
+        }
+        self.keep_outputs();
+        Ok(())
     }
 
     /// As [`Executor::run`], showing every tensor to `tap(index, values)` as soon as it is there, the input first.
@@ -114,39 +125,59 @@ impl<'p> Executor<'p> {
     /// # Errors
     /// As [`Executor::run`].
     pub fn run_with(&mut self, input: &[f32], mut tap: impl FnMut(usize, Values<'_>)) -> Result<(), Error> {
-        let expected = self.len(0);
-        if input.len() != expected {
-            return Err(Error::InputLength { found: input.len(), expected });
-        }
+        self.check_input(input)?;
         self.load(0, Values::F32(input));
         tap(0, Values::F32(input));
+        let mut shown = Owned::default();
         for index in 0..self.program.steps().len() {
-            let output = self.run_step(index);
-            tap(output, self.values(output));
+            self.run_step(index, None);
+            let output = self.program.steps()[index].output;
+            self.planes(output, &mut shown);
+            tap(output, shown.values());
         }
+        self.keep_outputs();
         Ok(())
     }
 
-    /// Runs one step, whose inputs are there; the tensor that it wrote.
-    pub(crate) fn run_step(&mut self, index: usize) -> usize {
-        let step = &self.program.steps()[index];
-        let slot = self.slots[step.output];
-        let mut output = std::mem::replace(&mut self.buffers[slot], Buffer::I8(Vec::new()));
-        output.grow(self.lengths[slot]);
-        self.step(index, step, &mut output);
-        self.buffers[slot] = output;
-        step.output
+    fn check_input(&self, input: &[f32]) -> Result<(), Error> {
+        let (found, expected) = (input.len(), self.len(0));
+        if found == expected { Ok(()) } else { Err(Error::InputLength { found, expected }) }
     }
 
-    /// Puts values, as many as the tensor has and of its type, in the tensor's place.
+    /// The step that quantises the image, if nothing else reads that: it then takes the image as it comes.
+    fn image_step(&self) -> Option<usize> {
+        let steps = self.program.steps();
+        let mut readers = (0..steps.len()).filter(|&index| steps[index].inputs.contains(&0));
+        let first = readers.next()?;
+        let only = readers.next().is_none() && !self.program.outputs().contains(&0);
+        (only && steps[first].op == StepOp::Quantize).then_some(first)
+    }
+
+    /// Runs one step, whose inputs are there, or which takes `image`.
+    pub(crate) fn run_step(&mut self, index: usize, image: Option<&[f32]>) {
+        let step = &self.program.steps()[index];
+        let Place::Buffer(slot) = self.places[step.output] else { return };
+        let mut output = std::mem::take(&mut self.buffers[slot]);
+        output.grow(self.lengths[slot]);
+        match image {
+            Some(image) => self.quantize_image(image, step, &mut output),
+            None => {
+                let prepared = self.prepared[index].get_or_init(|| prepare(self.program, step));
+                self.step(step, prepared, &mut output);
+            }
+        }
+        self.buffers[slot] = output;
+    }
+
+    /// Puts planes, as many values as the tensor has and of its type, in the tensor's place.
     pub(crate) fn load(&mut self, tensor: usize, values: Values<'_>) {
-        let slot = self.slots[tensor];
-        self.buffers[slot].grow(self.lengths[slot]);
-        match (&mut self.buffers[slot], values) {
-            (Buffer::F32(buffer), Values::F32(v)) => buffer[..v.len()].copy_from_slice(v),
-            (Buffer::I8(buffer), Values::I8(v)) => buffer[..v.len()].copy_from_slice(v),
-            (Buffer::I16(buffer), Values::I16(v)) => buffer[..v.len()].copy_from_slice(v),
-            _ => unreachable_by_validation(),
+        let mut at = 0;
+        for id in self.sources(tensor) {
+            let Place::Buffer(slot) = self.places[id] else { continue };
+            let (len, channels) = (self.len(id), self.shapes[id][0]);
+            self.buffers[slot].grow(self.lengths[slot]);
+            self.buffers[slot].take_planes(values.range(at..at + len), channels);
+            at += len;
         }
     }
 
@@ -163,7 +194,7 @@ impl<'p> Executor<'p> {
 
     /// The program's outputs after a run: index of the tensor, and its values; no values before a run.
     pub fn outputs(&self) -> impl Iterator<Item = (usize, Values<'_>)> {
-        self.program.outputs().iter().map(|&id| (id, self.values(id)))
+        self.program.outputs().iter().copied().zip(self.outputs.iter().map(Owned::values))
     }
 
     /// `(channels, height, width)` of every tensor.
@@ -184,271 +215,52 @@ impl<'p> Executor<'p> {
         self.program
     }
 
+    /// Makes the outputs' planes from where they are.
+    pub(crate) fn keep_outputs(&mut self) {
+        let mut outputs = std::mem::take(&mut self.outputs);
+        for (&id, planes) in self.program.outputs().iter().zip(&mut outputs) {
+            self.planes(id, planes);
+        }
+        self.outputs = outputs;
+    }
+
+    /// A tensor's planes, as long as nothing has taken its place.
+    pub(crate) fn planes(&self, tensor: usize, planes: &mut Owned) {
+        planes.clear_for(self.format(tensor));
+        for id in self.sources(tensor) {
+            self.stored(id).append_planes(self.shapes[id][0], planes);
+        }
+    }
+
+    /// The tensors in whose places a tensor's values are: itself, or the parts that are joined in it.
+    pub(crate) fn sources(&self, tensor: usize) -> Vec<usize> {
+        match &self.places[tensor] {
+            Place::Buffer(_) => vec![tensor],
+            Place::Joined(parts) => parts.clone(),
+        }
+    }
+
+    /// A tensor where it is stored; none that is joined from others.
+    pub(crate) fn stored(&self, tensor: usize) -> Stored<'_> {
+        match self.places[tensor] {
+            Place::Buffer(slot) => self.buffers[slot].stored(self.len(tensor)),
+            Place::Joined(_) => Stored::U8(&[]),
+        }
+    }
+
+    pub(crate) fn isa(&self) -> Isa {
+        self.isa
+    }
+
     pub(crate) fn len(&self, tensor: usize) -> usize {
         self.shapes[tensor].iter().product()
     }
 
-    /// A tensor's values, as long as nothing has taken its place.
-    pub(crate) fn values(&self, tensor: usize) -> Values<'_> {
-        self.buffers[self.slots[tensor]].values(self.len(tensor))
-    }
-
-    fn size(&self, tensor: usize) -> [usize; 2] {
+    pub(crate) fn size(&self, tensor: usize) -> [usize; 2] {
         [self.shapes[tensor][1], self.shapes[tensor][2]]
     }
 
-    fn format(&self, tensor: usize) -> Format {
+    pub(crate) fn format(&self, tensor: usize) -> Format {
         self.program.tensors()[tensor].format
     }
-
-    fn step(&self, index: usize, step: &Step, output: &mut Buffer) {
-        let len = self.len(step.output);
-        let input = self.values(step.inputs[0]);
-        let prepared = self.prepared[index].get_or_init(|| prepare(self.program, step));
-        match (&step.op, prepared) {
-            (StepOp::Quantize, _) => self.quantize(step, output),
-            (StepOp::Dequantize, _) => self.dequantize(step, output),
-            (StepOp::ConvF32 { .. }, Prepared::ConvF32(weights)) => self.conv_f32(step, weights, output),
-            (StepOp::ConvI8 { .. }, Prepared::ConvI8 { weights, requantize, table }) => {
-                self.conv_i8(step, weights, requantize, table.as_ref(), output);
-            }
-            (StepOp::Activation(activation), Prepared::Table(table)) => match (input, output, table) {
-                (Values::F32(x), Buffer::F32(y), _) => {
-                    y[..len].copy_from_slice(x);
-                    simd::bias_activation(self.isa, &mut y[..len], 0.0, Some(*activation));
-                }
-                (Values::I8(x), Buffer::I8(y), Some(t)) => {
-                    elementwise::map(x, &mut y[..len], |q| t.get(q.into()) as i8);
-                }
-                (Values::I8(x), Buffer::I16(y), Some(t)) => {
-                    elementwise::map(x, &mut y[..len], |q| t.get(q.into()));
-                }
-                (Values::I16(x), Buffer::I8(y), Some(t)) => {
-                    elementwise::map(x, &mut y[..len], |q| t.get(q.into()) as i8);
-                }
-                (Values::I16(x), Buffer::I16(y), Some(t)) => {
-                    elementwise::map(x, &mut y[..len], |q| t.get(q.into()));
-                }
-                _ => unreachable_by_validation(),
-            },
-            (StepOp::Add { .. }, _) => self.add(step, output),
-            (StepOp::Concat { .. }, Prepared::Rescale(tables)) => self.concat(step, tables, output),
-            _ => match (input, output) {
-                (Values::F32(x), Buffer::F32(y)) => self.spatial(step, x, &mut y[..len]),
-                (Values::I8(x), Buffer::I8(y)) => self.spatial(step, x, &mut y[..len]),
-                (Values::I16(x), Buffer::I16(y)) => self.spatial(step, x, &mut y[..len]),
-                _ => unreachable_by_validation(),
-            },
-        }
-    }
-
-    fn quantize(&self, step: &Step, output: &mut Buffer) {
-        let format = self.format(step.output);
-        let (Values::F32(x), Some(params), Some(range)) =
-            (self.values(step.inputs[0]), format.params(), format.range())
-        else {
-            return unreachable_by_validation();
-        };
-        let mut scratch = [0i32; 256];
-        for (block, x) in x.chunks(scratch.len()).enumerate() {
-            let scratch = &mut scratch[..x.len()];
-            simd::quantize(self.isa, x, scratch, params.scale, params.zero_point, range);
-            let at = block * 256..block * 256 + x.len();
-            match output {
-                Buffer::I8(y) => y[at].iter_mut().zip(scratch).for_each(|(y, q)| *y = *q as i8),
-                Buffer::I16(y) => y[at].iter_mut().zip(scratch).for_each(|(y, q)| *y = *q as i16),
-                Buffer::F32(_) => unreachable_by_validation(),
-            }
-        }
-    }
-
-    fn dequantize(&self, step: &Step, output: &mut Buffer) {
-        let (Some(params), Buffer::F32(y)) = (self.format(step.inputs[0]).params(), output) else {
-            return unreachable_by_validation();
-        };
-        let y = &mut y[..self.len(step.output)];
-        match self.values(step.inputs[0]) {
-            Values::I8(x) => elementwise::map(x, y, |q| params.dequantize(q.into())),
-            Values::I16(x) => elementwise::map(x, y, |q| params.dequantize(q.into())),
-            Values::F32(_) => unreachable_by_validation(),
-        }
-    }
-
-    fn conv_f32(&self, step: &Step, weights: &PackedWeights<f32>, output: &mut Buffer) {
-        let (StepOp::ConvF32 { bias, activation, .. }, Values::F32(x), Buffer::F32(y)) =
-            (&step.op, self.values(step.inputs[0]), output)
-        else {
-            return unreachable_by_validation();
-        };
-        let bias = self.program.f32(bias);
-        let planes = Planes { values: x, size: self.size(step.inputs[0]), padding: 0.0 };
-        let y = &mut y[..self.len(step.output)];
-        convolve(self.isa, weights, planes, self.size(step.output), y, |channel, sums, out| {
-            simd::bias_activation(self.isa, sums, bias[channel], *activation);
-            out.copy_from_slice(sums);
-        });
-    }
-
-    fn conv_i8(
-        &self,
-        step: &Step,
-        weights: &PackedWeights<i8>,
-        requantize: &[Requantize],
-        table: Option<&Table>,
-        output: &mut Buffer,
-    ) {
-        let Values::I8(x) = self.values(step.inputs[0]) else { return unreachable_by_validation() };
-        let padding = self.format(step.inputs[0]).params().map_or(0, |p| p.zero_point) as i8;
-        let planes = Planes { values: x, size: self.size(step.inputs[0]), padding };
-        let (size, len) = (self.size(step.output), self.len(step.output));
-        match output {
-            Buffer::I8(y) => {
-                convolve(self.isa, weights, planes, size, &mut y[..len], |channel, sums, out| {
-                    self.finish_i8(sums, &requantize[channel], table, out);
-                });
-            }
-            Buffer::I16(y) => {
-                convolve(self.isa, weights, planes, size, &mut y[..len], |channel, sums, out| {
-                    self.finish_i8(sums, &requantize[channel], table, out);
-                });
-            }
-            Buffer::F32(_) => unreachable_by_validation(),
-        }
-    }
-
-    fn finish_i8<O: elementwise::Integer>(
-        &self,
-        sums: &mut [i32],
-        how: &Requantize,
-        table: Option<&Table>,
-        out: &mut [O],
-    ) {
-        simd::requantize(self.isa, sums, how);
-        match table {
-            None => out.iter_mut().zip(sums).for_each(|(out, &mut q)| *out = O::narrow(q)),
-            Some(table) => {
-                out.iter_mut().zip(sums).for_each(|(out, &mut q)| *out = O::narrow(table.get(q).into()));
-            }
-        }
-    }
-
-    fn add(&self, step: &Step, output: &mut Buffer) {
-        let StepOp::Add { multipliers, rounding } = &step.op else { return unreachable_by_validation() };
-        let len = self.len(step.output);
-        let format = self.format(step.output);
-        let [a, b] = [0, 1].map(|i| self.values(step.inputs[i]));
-        let [z_a, z_b] = [0, 1].map(|i| self.format(step.inputs[i]).params().map_or(0, |p| p.zero_point));
-        if let (Values::F32(a), Values::F32(b), Buffer::F32(y)) = (a, b, &mut *output) {
-            y[..len].iter_mut().zip(a.iter().zip(b)).for_each(|(y, (a, b))| *y = a + b);
-            return;
-        }
-        let (Some(multipliers), Some(params), Some(range)) = (multipliers, format.params(), format.range())
-        else {
-            return unreachable_by_validation();
-        };
-        let how = elementwise::Sum { multipliers, rounding: *rounding, zero_point: params.zero_point, range };
-        macro_rules! add {
-            ($a:expr, $b:expr) => {{
-                let (a, b) = (
-                    elementwise::Term { values: $a, zero_point: z_a },
-                    elementwise::Term { values: $b, zero_point: z_b },
-                );
-                match output {
-                    Buffer::I8(y) => elementwise::add(a, b, &how, &mut y[..len]),
-                    Buffer::I16(y) => elementwise::add(a, b, &how, &mut y[..len]),
-                    Buffer::F32(_) => unreachable_by_validation(),
-                }
-            }};
-        }
-        match (a, b) {
-            (Values::I8(a), Values::I8(b)) => add!(a, b),
-            (Values::I8(a), Values::I16(b)) => add!(a, b),
-            (Values::I16(a), Values::I8(b)) => add!(a, b),
-            (Values::I16(a), Values::I16(b)) => add!(a, b),
-            _ => unreachable_by_validation(),
-        }
-    }
-
-    fn concat(&self, step: &Step, tables: &[Option<Box<[i8; 256]>>], output: &mut Buffer) {
-        let mut at = 0;
-        for (&id, table) in step.inputs.iter().zip(tables) {
-            let range = at..at + self.len(id);
-            at = range.end;
-            match (self.values(id), &mut *output, table) {
-                (Values::F32(x), Buffer::F32(y), _) => y[range].copy_from_slice(x),
-                (Values::I16(x), Buffer::I16(y), _) => y[range].copy_from_slice(x),
-                (Values::I8(x), Buffer::I8(y), None) => y[range].copy_from_slice(x),
-                (Values::I8(x), Buffer::I8(y), Some(table)) => {
-                    elementwise::map(x, &mut y[range], |q| table[usize::from(q as u8)]);
-                }
-                _ => unreachable_by_validation(),
-            }
-        }
-    }
-
-    fn spatial<T: spatial::Ordered>(&self, step: &Step, input: &[T], output: &mut [T]) {
-        let size = self.size(step.inputs[0]);
-        match step.op {
-            StepOp::MaxPool { kernel, stride, padding } => {
-                spatial::max_pool(input, size, (kernel, stride, padding), self.size(step.output), output);
-            }
-            StepOp::Upsample { scale } => spatial::upsample(input, size[1], scale, output),
-            StepOp::SpaceToDepth => spatial::space_to_depth(input, size, output),
-            _ => unreachable_by_validation(),
-        }
-    }
-}
-
-/// A combination of formats that `validate` refuses: nothing is computed.
-fn unreachable_by_validation() {
-    debug_assert!(false, "a program that was not validated");
-}
-
-fn prepare(program: &Program, step: &Step) -> Prepared {
-    let format = |id: usize| program.tensors()[id].format;
-    match &step.op {
-        StepOp::ConvF32 { geometry, weight, .. } => {
-            Prepared::ConvF32(PackedWeights::new(*geometry, program.f32(weight)))
-        }
-        StepOp::ConvI8 { geometry, weight, activation, .. } => Prepared::ConvI8 {
-            weights: PackedWeights::new(*geometry, program.i8(weight)),
-            requantize: requantizers(program, step),
-            table: activation.and_then(|(f, argument)| Table::activation(f, argument, format(step.output))),
-        },
-        StepOp::Activation(f) => {
-            Prepared::Table(Table::activation(*f, format(step.inputs[0]), format(step.output)))
-        }
-        StepOp::Concat { rescale, rounding } => {
-            let table = |(&id, &factor): (&usize, &Option<crate::Multiplier>)| {
-                let (from, to) = (format(id).params()?, format(step.output).params()?);
-                Some(Box::new(elementwise::rescale_table(from, to, factor?, *rounding)))
-            };
-            Prepared::Rescale(step.inputs.iter().zip(rescale).map(table).collect())
-        }
-        _ => Prepared::Nothing,
-    }
-}
-
-/// Bias, with the share of the input's zero point moved into it, and multiplier of every output channel.
-fn requantizers(program: &Program, step: &Step) -> Vec<Requantize> {
-    let StepOp::ConvI8 { geometry, weight, bias, multipliers, rounding, activation } = &step.op else {
-        return Vec::new();
-    };
-    let target = activation.map_or(program.tensors()[step.output].format, |(_, argument)| argument);
-    let (Some(params), Some((low, high))) = (target.params(), target.range()) else { return Vec::new() };
-    let input_zero = program.tensors()[step.inputs[0]].format.params().map_or(0, |p| p.zero_point);
-    let rows = program.i8(weight).chunks_exact(geometry.depth());
-    let pairs = program.i32(multipliers).chunks_exact(2);
-    rows.zip(program.i32(bias))
-        .zip(pairs)
-        .map(|((row, &bias), pair)| Requantize {
-            bias: bias - input_zero * row.iter().map(|&w| i32::from(w)).sum::<i32>(),
-            mantissa: pair[0],
-            shift: pair[1] as u32,
-            rounding: *rounding,
-            zero_point: params.zero_point,
-            low,
-            high,
-        })
-        .collect()
 }

@@ -1,7 +1,7 @@
 //! Memory of a run: shapes of all tensors, and the buffers that they share.
 
 use crate::values::Buffer;
-use crate::{ConvGeometry, Error, Program, StepOp};
+use crate::{ConvGeometry, Error, Format, Program, Step, StepOp};
 
 /// No tensor of a run has more values.
 const MAX_VALUES: usize = 1 << 28;
@@ -59,15 +59,26 @@ fn output_size(op: &StepOp, size: [usize; 2]) -> Option<[usize; 2]> {
     }
 }
 
+/// Where a tensor's values are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In this buffer, for as long as it is used.
+    Buffer(usize),
+    /// Side by side in the channels, in the places of these tensors: a concatenation that nobody has to carry out.
+    Joined(Vec<usize>),
+}
+
 /// Length of every buffer: that of its largest tensor, unless all together would be too large.
 pub(crate) fn buffer_lengths(
     shapes: &[[usize; 3]],
-    slots: &[usize],
+    places: &[Place],
     buffers: &[Buffer],
 ) -> Result<Vec<usize>, Error> {
     let mut lengths = vec![0usize; buffers.len()];
-    for (shape, &slot) in shapes.iter().zip(slots) {
-        lengths[slot] = lengths[slot].max(shape.iter().product());
+    for (shape, place) in shapes.iter().zip(places) {
+        if let Place::Buffer(slot) = *place {
+            lengths[slot] = lengths[slot].max(shape.iter().product());
+        }
     }
     let bytes = planned_bytes(buffers, &lengths);
     if bytes > MAX_BUFFER_BYTES {
@@ -82,31 +93,68 @@ pub(crate) fn planned_bytes(buffers: &[Buffer], lengths: &[usize]) -> usize {
 }
 
 /// Gives every tensor a buffer of its type, using one again once its last reader has run.
-pub(crate) fn plan(program: &Program) -> (Vec<usize>, Vec<Buffer>) {
+pub(crate) fn plan(program: &Program) -> (Vec<Place>, Vec<Buffer>) {
     let tensors = program.tensors();
+    let joined = joined(program);
+    // The buffers that a tensor's readers read.
+    let sources = |id: usize| joined[id].clone().unwrap_or_else(|| vec![id]);
     let mut last_use = vec![0; tensors.len()];
     for (index, step) in program.steps().iter().enumerate() {
-        step.inputs.iter().for_each(|&id| last_use[id] = index);
+        step.inputs.iter().flat_map(|&id| sources(id)).for_each(|id| last_use[id] = index);
     }
     program.outputs().iter().for_each(|&id| last_use[id] = usize::MAX);
-    let mut slots = vec![0; tensors.len()];
+    let mut places = vec![Place::Buffer(0); tensors.len()];
     let mut buffers = vec![Buffer::for_format(tensors[0].format)];
     let mut free: Vec<usize> = Vec::new();
     for (index, step) in program.steps().iter().enumerate() {
         let wanted = Buffer::for_format(tensors[step.output].format);
         let same = |&slot: &usize| std::mem::discriminant(&buffers[slot]) == std::mem::discriminant(&wanted);
-        slots[step.output] = match free.iter().position(same) {
-            Some(position) => free.swap_remove(position),
-            None => {
+        places[step.output] = match (&joined[step.output], free.iter().position(same)) {
+            (Some(parts), _) => Place::Joined(parts.clone()),
+            (None, Some(position)) => Place::Buffer(free.swap_remove(position)),
+            (None, None) => {
                 buffers.push(wanted);
-                buffers.len() - 1
+                Place::Buffer(buffers.len() - 1)
             }
         };
-        let mut done: Vec<usize> = step.inputs.iter().copied().filter(|&id| last_use[id] == index).collect();
+        let inputs = step.inputs.iter().flat_map(|&id| sources(id));
+        let mut done: Vec<usize> = inputs.filter(|&id| last_use[id] == index).collect();
         // A step may read a tensor twice; its buffer becomes free once.
         done.sort_unstable();
         done.dedup();
-        free.extend(done.into_iter().map(|id| slots[id]));
+        free.extend(done.iter().filter_map(|&id| match places[id] {
+            Place::Buffer(slot) => Some(slot),
+            Place::Joined(_) => None,
+        }));
     }
-    (slots, buffers)
+    (places, buffers)
+}
+
+/// Of every tensor the parts that it may stay in: those of a concatenation without re-scaling that only convolutions read, which take
+/// pixels as they lie.
+fn joined(program: &Program) -> Vec<Option<Vec<usize>>> {
+    let mut joined = vec![None; program.tensors().len()];
+    for step in program.steps() {
+        let StepOp::Concat { rescale, .. } = &step.op else { continue };
+        let readers = || program.steps().iter().filter(|reader| reader.inputs.contains(&step.output));
+        let pixels_as_they_lie = |reader: &Step| match reader.op {
+            StepOp::ConvF32 { geometry, .. } | StepOp::ConvI8 { geometry, .. } => geometry.is_pointwise(),
+            _ => false,
+        };
+        let whole_groups = step.inputs.iter().all(|&id| {
+            let tensor = &program.tensors()[id];
+            tensor.format == Format::F32 || tensor.channels.is_multiple_of(4)
+        });
+        let once = step.inputs.iter().all(|id| step.inputs.iter().filter(|other| *other == id).count() == 1);
+        let copied = rescale.iter().all(Option::is_none);
+        if copied
+            && whole_groups
+            && once
+            && !program.outputs().contains(&step.output)
+            && readers().all(pixels_as_they_lie)
+        {
+            joined[step.output] = Some(step.inputs.clone());
+        }
+    }
+    joined
 }

@@ -78,6 +78,12 @@ impl ConvGeometry {
         self.in_channels / self.groups * self.kernel[0] * self.kernel[1]
     }
 
+    /// Whether every output pixel depends on the input pixel of the same place alone, and on all its channels.
+    #[must_use]
+    pub fn is_pointwise(&self) -> bool {
+        self.kernel == [1; 2] && self.stride == [1; 2] && self.padding == [0; 2] && self.groups == 1
+    }
+
     /// Output height and width; `None` where the kernel does not fit.
     #[must_use]
     pub fn output_size(&self, size: [usize; 2]) -> Option<[usize; 2]> {

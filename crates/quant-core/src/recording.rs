@@ -1,49 +1,7 @@
 //! The tensors of a run, kept.
 
+use crate::values::Owned;
 use crate::{Error, Executor, Values};
-
-#[derive(Debug, Clone, PartialEq)]
-enum Owned {
-    F32(Vec<f32>),
-    I8(Vec<i8>),
-    I16(Vec<i16>),
-}
-
-impl Owned {
-    fn empty_like(values: Values<'_>) -> Self {
-        match values {
-            Values::F32(_) => Owned::F32(Vec::new()),
-            Values::I8(_) => Owned::I8(Vec::new()),
-            Values::I16(_) => Owned::I16(Vec::new()),
-        }
-    }
-
-    /// Takes over `values`; the memory is used again where the type has not changed.
-    fn set(&mut self, values: Values<'_>) {
-        match (&mut *self, values) {
-            (Owned::F32(kept), Values::F32(v)) => replace(kept, v),
-            (Owned::I8(kept), Values::I8(v)) => replace(kept, v),
-            (Owned::I16(kept), Values::I16(v)) => replace(kept, v),
-            _ => {
-                *self = Self::empty_like(values);
-                self.set(values);
-            }
-        }
-    }
-
-    fn values(&self) -> Values<'_> {
-        match self {
-            Owned::F32(v) => Values::F32(v),
-            Owned::I8(v) => Values::I8(v),
-            Owned::I16(v) => Values::I16(v),
-        }
-    }
-}
-
-fn replace<T: Copy>(kept: &mut Vec<T>, values: &[T]) {
-    kept.clear();
-    kept.extend_from_slice(values);
-}
 
 /// All tensors of one run of a program, by index, so that other runs can begin in the middle.
 ///
@@ -69,7 +27,7 @@ impl Recording {
     /// Keeps the values of a tensor, in place of what was kept of it.
     pub fn set(&mut self, tensor: usize, values: Values<'_>) {
         if self.tensors.len() <= tensor {
-            self.tensors.resize(tensor + 1, Owned::I8(Vec::new()));
+            self.tensors.resize(tensor + 1, Owned::default());
         }
         self.tensors[tensor].set(values);
     }
@@ -77,7 +35,7 @@ impl Recording {
     /// Gives the memory of a tensor back; a run that needs it is refused.
     pub fn forget(&mut self, tensor: usize) {
         if let Some(kept) = self.tensors.get_mut(tensor) {
-            *kept = Owned::I8(Vec::new());
+            *kept = Owned::default();
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Running the rest of a program from tensors that another run has left.
 
+use crate::values::Owned;
 use crate::{Constant, Error, Executor, Format, Program, Recording, Step, Values};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -103,16 +104,35 @@ impl Executor<'_> {
     /// Runs the steps of `remainder` and takes all other tensors that they need from `recording`. The outputs are then those of a whole
     /// run, bit for bit; those that the remainder does not compute are taken from the recording too.
     ///
-    /// Every tensor that a step computes is shown to `tap(index, values)` as soon as it is there.
-    ///
     /// # Errors
     /// [`Error::Recording`] if a tensor is missing in the recording, or has another length or type: the recording is of another program or
     /// image size, or the remainder of another program.
-    pub fn resume(
+    pub fn resume(&mut self, remainder: &Remainder, recording: &Recording) -> Result<(), Error> {
+        self.resume_steps(remainder, recording, |_, _| ())
+    }
+
+    /// As [`Executor::resume`], showing every tensor that a step computes to `tap(index, values)` as soon as it is there.
+    ///
+    /// # Errors
+    /// As [`Executor::resume`].
+    pub fn resume_with(
         &mut self,
         remainder: &Remainder,
         recording: &Recording,
         mut tap: impl FnMut(usize, Values<'_>),
+    ) -> Result<(), Error> {
+        let mut shown = Owned::default();
+        self.resume_steps(remainder, recording, |executor, tensor| {
+            executor.planes(tensor, &mut shown);
+            tap(tensor, shown.values());
+        })
+    }
+
+    fn resume_steps(
+        &mut self,
+        remainder: &Remainder,
+        recording: &Recording,
+        mut made: impl FnMut(&Self, usize),
     ) -> Result<(), Error> {
         let program = self.program();
         let mut there = vec![false; program.tensors().len()];
@@ -126,12 +146,14 @@ impl Executor<'_> {
             for &id in &step.inputs {
                 self.fetch(id, &mut there, remainder, recording)?;
             }
-            let output = self.run_step(index);
-            there[output] = true;
-            tap(output, self.values(output));
+            self.run_step(index, None);
+            there[step.output] = true;
+            made(self, step.output);
         }
         let outputs = program.outputs().iter().filter(|&&id| remainder.known(id).is_some());
-        outputs.copied().try_for_each(|id| self.fetch(id, &mut there, remainder, recording))
+        outputs.copied().try_for_each(|id| self.fetch(id, &mut there, remainder, recording))?;
+        self.keep_outputs();
+        Ok(())
     }
 
     fn fetch(

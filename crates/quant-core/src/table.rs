@@ -1,13 +1,23 @@
 //! Functions of one integer, as tables.
 
+use crate::layout::to_offset;
+use crate::simd::Bytes;
 use crate::{Activation, Format, Rounding};
 
 /// The values of a function for every integer of an input format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Table {
     /// The integer that belongs to the first entry.
-    first: i32,
-    values: Vec<i16>,
+    pub(crate) first: i32,
+    pub(crate) values: Entries,
+}
+
+/// Entries as tensors store them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Entries {
+    /// 8-bit integers with 128 added.
+    U8(Bytes),
+    I16(Vec<i16>),
 }
 
 impl Table {
@@ -18,14 +28,12 @@ impl Table {
         let ((first, last), (low, high)) = (input.range()?, output.range()?);
         let value = |q: i32| {
             let x = f64::from(q - from.zero_point) * f64::from(from.scale);
-            to.quantize(activation.eval(x), low, high, Rounding::HalfEven) as i16
+            to.quantize(activation.eval(x), low, high, Rounding::HalfEven)
         };
-        Some(Self { first, values: (first..=last).map(value).collect() })
-    }
-
-    /// The value for `q`, which must be within the input format.
-    #[inline(always)]
-    pub(crate) fn get(&self, q: i32) -> i16 {
-        self.values[(q - self.first) as usize]
+        let values = match output {
+            Format::I8(_) => Entries::U8(Bytes::new((first..=last).map(|q| to_offset(value(q) as i8)))),
+            _ => Entries::I16((first..=last).map(|q| value(q) as i16).collect()),
+        };
+        Some(Self { first, values })
     }
 }

@@ -1,6 +1,7 @@
 //! Values of tensors: shown to users, and stored in buffers.
 
 use crate::Format;
+use crate::layout::{from_offset, to_offset, to_pixels, to_planes};
 
 /// A tensor's values, planar.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -13,7 +14,7 @@ pub enum Values<'a> {
     I16(&'a [i16]),
 }
 
-impl Values<'_> {
+impl<'a> Values<'a> {
     /// Number of values.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -28,6 +29,15 @@ impl Values<'_> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Some of the values.
+    pub(crate) fn range(&self, range: std::ops::Range<usize>) -> Self {
+        match self {
+            Values::F32(v) => Values::F32(&v[range]),
+            Values::I8(v) => Values::I8(&v[range]),
+            Values::I16(v) => Values::I16(&v[range]),
+        }
     }
 
     /// Size in bytes.
@@ -62,19 +72,84 @@ impl Values<'_> {
     }
 }
 
-/// Storage of one or, one after the other, several tensors.
-#[derive(Debug)]
-pub(crate) enum Buffer {
+/// A tensor's values, kept.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Owned {
     F32(Vec<f32>),
     I8(Vec<i8>),
     I16(Vec<i16>),
+}
+
+impl Default for Owned {
+    fn default() -> Self {
+        Owned::I8(Vec::new())
+    }
+}
+
+impl Owned {
+    fn empty_like(values: Values<'_>) -> Self {
+        match values {
+            Values::F32(_) => Owned::F32(Vec::new()),
+            Values::I8(_) => Owned::I8(Vec::new()),
+            Values::I16(_) => Owned::I16(Vec::new()),
+        }
+    }
+
+    /// Takes over `values`; the memory is used again where the type has not changed.
+    pub(crate) fn set(&mut self, values: Values<'_>) {
+        match (&mut *self, values) {
+            (Owned::F32(kept), Values::F32(v)) => replace(kept, v),
+            (Owned::I8(kept), Values::I8(v)) => replace(kept, v),
+            (Owned::I16(kept), Values::I16(v)) => replace(kept, v),
+            _ => {
+                *self = Self::empty_like(values);
+                self.set(values);
+            }
+        }
+    }
+
+    pub(crate) fn values(&self) -> Values<'_> {
+        match self {
+            Owned::F32(v) => Values::F32(v),
+            Owned::I8(v) => Values::I8(v),
+            Owned::I16(v) => Values::I16(v),
+        }
+    }
+}
+
+fn replace<T: Copy>(kept: &mut Vec<T>, values: &[T]) {
+    kept.clear();
+    kept.extend_from_slice(values);
+}
+
+/// Storage of one or, one after the other, several tensors, pixel by pixel (see [`crate::layout`]).
+#[derive(Debug)]
+pub(crate) enum Buffer {
+    F32(Vec<f32>),
+    /// 8-bit integers with 128 added.
+    U8(Vec<u8>),
+    I16(Vec<i16>),
+}
+
+/// A tensor in its storage.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Stored<'a> {
+    F32(&'a [f32]),
+    U8(&'a [u8]),
+    I16(&'a [i16]),
+}
+
+impl Default for Buffer {
+    fn default() -> Self {
+        Buffer::U8(Vec::new())
+    }
 }
 
 impl Buffer {
     pub(crate) fn for_format(format: Format) -> Self {
         match format {
             Format::F32 => Buffer::F32(Vec::new()),
-            Format::I8(_) => Buffer::I8(Vec::new()),
+            Format::I8(_) => Buffer::U8(Vec::new()),
             Format::I16(_) => Buffer::I16(Vec::new()),
         }
     }
@@ -83,17 +158,17 @@ impl Buffer {
     pub(crate) fn grow(&mut self, len: usize) {
         match self {
             Buffer::F32(v) => v.resize(len.max(v.len()), 0.0),
-            Buffer::I8(v) => v.resize(len.max(v.len()), 0),
+            Buffer::U8(v) => v.resize(len.max(v.len()), 0),
             Buffer::I16(v) => v.resize(len.max(v.len()), 0),
         }
     }
 
     /// The first `len` values; none before the buffer is used.
-    pub(crate) fn values(&self, len: usize) -> Values<'_> {
+    pub(crate) fn stored(&self, len: usize) -> Stored<'_> {
         match self {
-            Buffer::F32(v) => Values::F32(v.get(..len).unwrap_or_default()),
-            Buffer::I8(v) => Values::I8(v.get(..len).unwrap_or_default()),
-            Buffer::I16(v) => Values::I16(v.get(..len).unwrap_or_default()),
+            Buffer::F32(v) => Stored::F32(v.get(..len).unwrap_or_default()),
+            Buffer::U8(v) => Stored::U8(v.get(..len).unwrap_or_default()),
+            Buffer::I16(v) => Stored::I16(v.get(..len).unwrap_or_default()),
         }
     }
 
@@ -101,7 +176,7 @@ impl Buffer {
     pub(crate) fn len(&self) -> usize {
         match self {
             Buffer::F32(v) => v.len(),
-            Buffer::I8(v) => v.len(),
+            Buffer::U8(v) => v.len(),
             Buffer::I16(v) => v.len(),
         }
     }
@@ -109,7 +184,7 @@ impl Buffer {
     pub(crate) fn element_bytes(&self) -> usize {
         match self {
             Buffer::F32(_) => 4,
-            Buffer::I8(_) => 1,
+            Buffer::U8(_) => 1,
             Buffer::I16(_) => 2,
         }
     }
@@ -117,8 +192,55 @@ impl Buffer {
     pub(crate) fn empty_like(&self) -> Self {
         match self {
             Buffer::F32(_) => Buffer::F32(Vec::new()),
-            Buffer::I8(_) => Buffer::I8(Vec::new()),
+            Buffer::U8(_) => Buffer::U8(Vec::new()),
             Buffer::I16(_) => Buffer::I16(Vec::new()),
+        }
+    }
+
+    /// Takes over the planes of a tensor of `channels`; their types agree.
+    pub(crate) fn take_planes(&mut self, planes: Values<'_>, channels: usize) {
+        match (self, planes) {
+            (Buffer::F32(to), Values::F32(planes)) => to_pixels(planes, channels, to, |v| v),
+            (Buffer::U8(to), Values::I8(planes)) => to_pixels(planes, channels, to, to_offset),
+            (Buffer::I16(to), Values::I16(planes)) => to_pixels(planes, channels, to, |v| v),
+            _ => debug_assert!(false, "types are checked before"),
+        }
+    }
+}
+
+impl Stored<'_> {
+    /// Appends the planes of a tensor of `channels`; their types agree.
+    pub(crate) fn append_planes(&self, channels: usize, planes: &mut Owned) {
+        match (self, planes) {
+            (Stored::F32(pixels), Owned::F32(planes)) => append(pixels, channels, planes, |v| v),
+            (Stored::U8(pixels), Owned::I8(planes)) => append(pixels, channels, planes, from_offset),
+            (Stored::I16(pixels), Owned::I16(planes)) => append(pixels, channels, planes, |v| v),
+            _ => debug_assert!(false, "types are checked before"),
+        }
+    }
+}
+
+fn append<A: Copy, B: Copy + Default>(
+    pixels: &[A],
+    channels: usize,
+    planes: &mut Vec<B>,
+    convert: impl Fn(A) -> B,
+) {
+    let before = planes.len();
+    planes.resize(before + pixels.len(), B::default());
+    to_planes(pixels, &mut planes[before..], channels, convert);
+}
+
+impl Owned {
+    /// No values, of the type of a format.
+    pub(crate) fn clear_for(&mut self, format: Format) {
+        match (&mut *self, format) {
+            (Owned::F32(v), Format::F32) => v.clear(),
+            (Owned::I8(v), Format::I8(_)) => v.clear(),
+            (Owned::I16(v), Format::I16(_)) => v.clear(),
+            (_, Format::F32) => *self = Owned::F32(Vec::new()),
+            (_, Format::I8(_)) => *self = Owned::I8(Vec::new()),
+            (_, Format::I16(_)) => *self = Owned::I16(Vec::new()),
         }
     }
 }

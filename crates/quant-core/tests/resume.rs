@@ -118,7 +118,7 @@ fn a_suffix_from_any_step_equals_the_whole_run() {
         executor.run(&image(4)).unwrap();
         let remainder = Remainder::suffix(&program, first);
         let mut computed = 0;
-        executor.resume(&remainder, &recording, |_, _| computed += 1).unwrap();
+        executor.resume_with(&remainder, &recording, |_, _| computed += 1).unwrap();
         assert_eq!(outputs(&executor), expected, "from step {first}");
         assert_eq!(computed, program.steps().len().saturating_sub(first));
     }
@@ -155,7 +155,7 @@ fn a_change_costs_the_steps_that_depend_on_it() {
         let remainder = Remainder::between(&recorded_program, &changed);
         let base = Executor::new(&recorded_program, SIZE[0], SIZE[1]).unwrap();
         let mut executor = base.sharing(&changed).unwrap();
-        executor.resume(&remainder, &recording, |_, _| ()).unwrap();
+        executor.resume(&remainder, &recording).unwrap();
         if remainder.steps() != steps || outputs(&executor) != whole_run(&changed, &image(5)) {
             wrong.push(format!("{what}: steps {:?}", remainder.steps()));
         }
@@ -192,7 +192,7 @@ fn a_remainder_can_stop_at_a_tensor() {
     let mut executor = Executor::new(&program, SIZE[0], SIZE[1]).unwrap();
     let mut seen = Vec::new();
     executor
-        .resume(&remainder, &recording, |tensor, values| {
+        .resume_with(&remainder, &recording, |tensor, values| {
             assert_eq!(recording.get(tensor), Some(values));
             seen.push(tensor);
         })
@@ -236,7 +236,7 @@ fn recordings_that_do_not_fit_are_refused() {
     ];
     for (what, program, size, remainder, recording) in rows {
         let mut executor = Executor::new(program, size[0], size[1]).unwrap();
-        let result = executor.resume(remainder, &recording, |_, _| ());
+        let result = executor.resume(remainder, &recording);
         assert!(matches!(result, Err(Error::Recording { .. })), "{what}: {result:?}");
     }
 }

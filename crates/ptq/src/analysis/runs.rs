@@ -96,7 +96,7 @@ impl<'p> Session<'_, 'p> {
             // One set of feature maps for all variants, so that memory does not grow with their number.
             let mut executor = prepared.clone();
             self.last.take().into_iter().for_each(|last| executor.recycle(last));
-            executor.resume(remainder, &self.recording, |_, _| ())?;
+            executor.resume(remainder, &self.recording)?;
             visit(Some(index), &executor)?;
             self.last = Some(executor);
         }

@@ -1,279 +1,432 @@
-//! Convolution by im2col and a blocked matrix product.
+//! Convolution as a matrix product over pixels.
 //!
-//! For one group the convolution is a product `W (out x depth) * X (depth x pixels)`, where column `p` of `X` is the patch under output pixel
-//! `p`. `X` is never built whole: departures from the plain product are
+//! An output pixel is a row `x W`: `x` the patch under it, in the order (ky, kx, channel), `W` the weights, a column per output
+//! channel. The plain way would build all patches and multiply. Departures from it are
 //!
-//! 1. the pixels are cut into blocks whose patches fit the second-level cache; a block is packed once and used by all output channels; blocks
-//!    are the unit of parallel work, so results don't depend on the number of threads;
-//! 2. weights are packed once, when the executor is made, into strips of `MR` channels; patches into strips of `NR` pixels, so that the
-//!    inner loop reads both in order;
-//! 3. the sums of a tile (`MR x NR`) stay in registers over the whole depth and are finished (bias, requantisation, activation) while
-//!    they are in the first-level cache.
+//! 1. a line of a patch, `(kx, channel)`, is contiguous in memory, and patches of neighbouring pixels are equally far apart: a tile of
+//!    pixels inside of one row needs no patches, its rows of the matrix are read where they are. So are those of a 1x1 convolution,
+//!    also where their channels are joined from several tensors. Only tiles at borders are built;
+//! 2. lines are padded to whole groups of the inner loop, by weights that are zero: what is read behind a line does not matter;
+//! 3. weights are packed once, by output channels of a tile, so that the inner loop reads them in order;
+//! 4. the sums of a tile stay in registers over the whole depth and are finished (bias, requantisation, activation) while they are in
+//!    the first-level cache;
+//! 5. pixels are cut into blocks, which are the unit of parallel work, so that results don't depend on the number of threads.
 
-use crate::{ConvGeometry, Isa, simd, simd::MR, simd::NR, simd::Tile};
+use crate::simd::{self, Rows, TILE_CHANNELS, TILE_PIXELS, Tile, Weights};
+use crate::{ConvGeometry, Isa};
 use rayon::prelude::*;
+use std::ops::Range;
 
-/// Bytes of packed patches that a block may take.
-const BLOCK_BYTES: usize = 192 * 1024;
-/// Most pixels in a block.
-const MAX_BLOCK_PIXELS: usize = 1024;
+/// Tiles that strips of weights are used for before the next strip.
+const RUN_TILES: usize = 4;
+/// Pixels of such a run.
+const RUN_PIXELS: usize = RUN_TILES * TILE_PIXELS;
+/// Runs of one task: the unit of parallel work.
+const TASK_RUNS: usize = 4;
+/// Multiplications of a task are not worth less than this.
+const TASK_PRODUCTS: usize = 1 << 18;
 
 /// An element type that convolution is implemented for.
 pub(crate) trait Element: Copy + Default + Send + Sync + 'static {
-    /// Packed form.
-    type Packed: Copy + Default + Send + Sync;
+    /// Type of weights.
+    type Weight: Copy + Default + Send + Sync;
     /// Type of sums.
-    type Sum: Copy + Default + Send + Sync;
-    /// Consecutive rows of the patch matrix that are packed together.
+    type Sum: Copy + Default;
+    /// Values that a step of the inner loop takes of each pixel.
     const GROUP: usize;
 
-    fn pack(self) -> Self::Packed;
-    /// `out[n * GROUP + i] = pack(lines[i][n])`; `lines` holds `GROUP` lines one after the other.
-    fn interleave(isa: Isa, lines: &[Self], out: &mut [Self::Packed]);
-    fn tile(isa: Isa, weights: &[Self::Packed], patches: &[Self::Packed], sums: &mut Tile<Self::Sum>);
+    fn tile(
+        isa: Isa,
+        rows: &[Rows<'_, Self>],
+        weights: Weights<'_, Self::Weight>,
+        pixels: usize,
+        sums: &mut Tile<Self::Sum>,
+    );
 }
 
 impl Element for f32 {
-    type Packed = f32;
+    type Weight = f32;
     type Sum = f32;
     const GROUP: usize = 1;
 
-    fn pack(self) -> f32 {
-        self
-    }
-
-    fn interleave(_: Isa, lines: &[f32], out: &mut [f32]) {
-        out.copy_from_slice(lines);
-    }
-
-    fn tile(isa: Isa, weights: &[f32], patches: &[f32], sums: &mut Tile<f32>) {
-        simd::tile_f32(isa, weights, patches, sums);
+    fn tile(
+        isa: Isa,
+        rows: &[Rows<'_, f32>],
+        weights: Weights<'_, f32>,
+        pixels: usize,
+        sums: &mut Tile<f32>,
+    ) {
+        simd::tile_f32(isa, rows, weights, pixels, sums);
     }
 }
 
-impl Element for i8 {
-    type Packed = i16;
+/// An 8-bit integer with 128 added.
+impl Element for u8 {
+    type Weight = i8;
     type Sum = i32;
-    const GROUP: usize = 2;
+    const GROUP: usize = 4;
 
-    fn pack(self) -> i16 {
-        i16::from(self)
-    }
-
-    fn interleave(isa: Isa, lines: &[i8], out: &mut [i16]) {
-        let (first, second) = lines.split_at(lines.len() / 2);
-        simd::interleave(isa, [first, second], out);
-    }
-
-    fn tile(isa: Isa, weights: &[i16], patches: &[i16], sums: &mut Tile<i32>) {
-        simd::tile_i16(isa, weights, patches, sums);
+    fn tile(isa: Isa, rows: &[Rows<'_, u8>], weights: Weights<'_, i8>, pixels: usize, sums: &mut Tile<i32>) {
+        simd::tile_u8(isa, rows, weights, pixels, sums);
     }
 }
 
-/// Weights in the order in which the inner loop reads them: `[group][strip of MR channels][depth / GROUP][MR][GROUP]`, zero padded.
+/// Weights in the order in which the inner loop reads them.
+///
+/// Of each group of the convolution, for every [`TILE_CHANNELS`] output channels, `[depth / GROUP][channels][GROUP]`: the depth has the
+/// lines of a patch, each padded with zeros to whole groups. The last channels take half a tile where that is enough.
 #[derive(Debug, Clone)]
 pub(crate) struct PackedWeights<T: Element> {
-    geometry: ConvGeometry,
-    values: Vec<T::Packed>,
+    pub(crate) geometry: ConvGeometry,
+    /// Values of a line, with those that pad.
+    line: usize,
+    strips: Vec<Strip<T::Weight>>,
+}
+
+/// The weights of a tile's channels.
+#[derive(Debug, Clone)]
+struct Strip<W> {
+    /// Output channels.
+    channels: Range<usize>,
+    /// Channels with those that pad.
+    width: usize,
+    values: Vec<W>,
 }
 
 impl<T: Element> PackedWeights<T> {
     /// Packs a weight of shape `(out, in / groups, kh, kw)`.
-    pub(crate) fn new(geometry: ConvGeometry, weight: &[T]) -> Self {
-        let depth = geometry.depth();
+    pub(crate) fn new(geometry: ConvGeometry, weight: &[T::Weight]) -> Self {
         let channels = geometry.out_channels / geometry.groups;
-        let mut values =
-            Vec::with_capacity(geometry.out_channels.next_multiple_of(MR) * depth.next_multiple_of(T::GROUP));
-        for group in weight.chunks_exact(channels * depth) {
-            for strip in group.chunks(MR * depth) {
-                for k in (0..depth).step_by(T::GROUP) {
-                    for m in 0..MR {
-                        values.extend((k..k + T::GROUP).map(|k| match strip.get(m * depth + k) {
-                            Some(&w) if k < depth => w.pack(),
-                            _ => T::Packed::default(),
-                        }));
-                    }
-                }
+        let line = (geometry.depth() / geometry.kernel[0]).next_multiple_of(T::GROUP);
+        let depth = line * geometry.kernel[0];
+        let mut strips = Vec::new();
+        for group in 0..geometry.groups {
+            for first in (0..channels).step_by(TILE_CHANNELS) {
+                let count = (channels - first).min(TILE_CHANNELS);
+                let first = group * channels + first;
+                let width = if count > TILE_CHANNELS / 2 { TILE_CHANNELS } else { TILE_CHANNELS / 2 };
+                let mut strip = Strip {
+                    channels: first..first + count,
+                    width,
+                    values: vec![T::Weight::default(); depth * width],
+                };
+                strip.fill::<T>(&geometry, weight, line);
+                strips.push(strip);
             }
         }
-        Self { geometry, values }
+        Self { geometry, line, strips }
     }
 
-    /// The strips of one group, each of `strip_len` values.
-    fn strips(&self, group: usize) -> std::slice::ChunksExact<'_, T::Packed> {
-        let strip = self.strip_len();
-        let strips = (self.geometry.out_channels / self.geometry.groups).div_ceil(MR);
-        self.values[group * strips * strip..(group + 1) * strips * strip].chunks_exact(strip)
+    /// Values of a patch, with those that pad.
+    fn depth(&self) -> usize {
+        self.line * self.geometry.kernel[0]
     }
 
-    fn strip_len(&self) -> usize {
-        self.geometry.depth().next_multiple_of(T::GROUP) * MR
+    /// The strips of one group.
+    fn of_group(&self, group: usize) -> &[Strip<T::Weight>] {
+        let count = self.strips.len() / self.geometry.groups;
+        &self.strips[group * count..(group + 1) * count]
     }
 }
 
-/// Input of a convolution: planes, their size, and the value of padding.
-#[derive(Clone, Copy)]
-pub(crate) struct Planes<'a, T> {
+impl<W: Copy> Strip<W> {
+    fn fill<T: Element<Weight = W>>(&mut self, geometry: &ConvGeometry, weight: &[W], line: usize) {
+        let [kh, kw] = geometry.kernel;
+        let inputs = geometry.in_channels / geometry.groups;
+        for (n, row) in
+            self.channels.clone().zip(weight.chunks_exact(geometry.depth()).skip(self.channels.start))
+        {
+            let column = n - self.channels.start;
+            for (channel, plane) in row.chunks_exact(kh * kw).enumerate() {
+                for (place, &w) in plane.iter().enumerate() {
+                    let k = place / kw * line + place % kw * inputs + channel;
+                    let (group, within) = (k / T::GROUP, k % T::GROUP);
+                    self.values[(group * self.width + column) * T::GROUP + within] = w;
+                }
+            }
+        }
+    }
+}
+
+/// Channels of a tensor, pixel by pixel.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Part<'a, T> {
     pub(crate) values: &'a [T],
+    pub(crate) channels: usize,
+}
+
+/// Input of a convolution: tensors side by side in the channels, their size, and the value of padding.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pixels<'a, T> {
+    pub(crate) parts: &'a [Part<'a, T>],
     pub(crate) size: [usize; 2],
     pub(crate) padding: T,
 }
 
-/// Computes the sums of every output value and hands them, up to `NR` pixels of one channel at a time, to
-/// `finish(channel, sums, out)`, which writes the same number of results.
+/// A tile that is to be finished.
+pub(crate) struct Finished<'a, S, O> {
+    /// Its sums; those beyond its pixels and channels mean nothing.
+    pub(crate) sums: &'a mut Tile<S>,
+    /// How many pixels it has.
+    pub(crate) pixels: usize,
+    /// Which output channels.
+    pub(crate) channels: Range<usize>,
+    /// Where the results go, pixel by pixel from the tile's first on, all channels.
+    pub(crate) out: &'a mut [O],
+    /// All channels of a pixel.
+    pub(crate) stride: usize,
+}
+
+impl<S: Copy, O> Finished<'_, S, O> {
+    /// Puts `f` of every sum in its place.
+    pub(crate) fn store(self, f: impl Fn(S) -> O) {
+        let count = self.channels.len();
+        for (sums, out) in self.sums[..self.pixels].iter().zip(self.out.chunks_exact_mut(self.stride)) {
+            let out = &mut out[self.channels.start..][..count];
+            out.iter_mut().zip(sums).for_each(|(out, &sum)| *out = f(sum));
+        }
+    }
+}
+
+/// Computes the sums of every output value and hands them, a tile at a time, to `finish`, which writes the results.
 pub(crate) fn convolve<T: Element, O: Copy + Send + Sync>(
     isa: Isa,
     weights: &PackedWeights<T>,
-    input: Planes<'_, T>,
+    input: Pixels<'_, T>,
     output_size: [usize; 2],
     output: &mut [O],
-    finish: impl Fn(usize, &mut [T::Sum], &mut [O]) + Sync,
+    finish: impl Fn(Finished<'_, T::Sum, O>) + Sync,
 ) {
-    let geometry = &weights.geometry;
-    let pixels = output_size[0] * output_size[1];
-    let block_pixels = block_pixels::<T>(geometry.depth());
-    let channels = geometry.out_channels / geometry.groups;
-    for (group, output) in output.chunks_exact_mut(channels * pixels).enumerate() {
-        let patches = Patches { geometry, input, group, output_width: output_size[1] };
-        let blocks = column_blocks(output, pixels, block_pixels);
-        blocks.into_par_iter().enumerate().for_each_init(
-            || (Vec::new(), Vec::new()),
-            |(packed, lines), (block, mut rows)| {
-                let first = block * block_pixels;
-                let count = block_pixels.min(pixels - first);
-                patches.pack(isa, first, count, packed, lines);
-                multiply_block(isa, weights, group, packed, count, &mut rows, &finish);
-            },
-        );
-    }
+    let channels = weights.geometry.out_channels;
+    let convolution = Convolution { isa, weights, input, output_width: output_size[1], finish };
+    let task = task_pixels(weights.depth() * channels);
+    output.par_chunks_mut(task * channels).enumerate().for_each_init(
+        Scratch::default,
+        |scratch, (index, out)| {
+            for group in 0..weights.geometry.groups {
+                for (run, out) in out.chunks_mut(RUN_PIXELS * channels).enumerate() {
+                    convolution.run(index * task + run * RUN_PIXELS, group, out, scratch);
+                }
+            }
+        },
+    );
 }
 
-/// Pixels per block: as many strips as fit [`BLOCK_BYTES`], at least one.
-fn block_pixels<T: Element>(depth: usize) -> usize {
-    let strip_bytes = depth.next_multiple_of(T::GROUP) * NR * size_of::<T::Packed>();
-    (BLOCK_BYTES / strip_bytes.max(1)).clamp(1, MAX_BLOCK_PIXELS / NR) * NR
+/// Pixels of a task: whole runs.
+fn task_pixels(products: usize) -> usize {
+    let enough = TASK_PRODUCTS.div_ceil(products.max(1) * RUN_PIXELS);
+    enough.max(TASK_RUNS) * RUN_PIXELS
 }
 
-/// Cuts every row (channel) of `output` at the same columns: one list of row pieces per block.
-fn column_blocks<O>(output: &mut [O], pixels: usize, block_pixels: usize) -> Vec<Vec<&mut [O]>> {
-    let mut blocks: Vec<Vec<&mut [O]>> = Vec::new();
-    blocks.resize_with(pixels.div_ceil(block_pixels), || Vec::with_capacity(output.len() / pixels));
-    for row in output.chunks_exact_mut(pixels) {
-        for (block, piece) in blocks.iter_mut().zip(row.chunks_mut(block_pixels)) {
-            block.push(piece);
-        }
-    }
-    blocks
-}
+/// Lines of patches, or tensors that are joined, that a tile is read from at most.
+const MAX_LINES: usize = 8;
 
-fn multiply_block<T: Element, O: Copy>(
-    isa: Isa,
-    weights: &PackedWeights<T>,
-    group: usize,
-    packed: &[T::Packed],
+/// What a tile is read from.
+#[derive(Clone, Copy)]
+struct TileRows<'a, T> {
+    rows: [Rows<'a, T>; MAX_LINES],
     count: usize,
-    rows: &mut [&mut [O]],
-    finish: &impl Fn(usize, &mut [T::Sum], &mut [O]),
-) {
-    let channels = rows.len();
-    let strip = weights.strip_len() / MR * NR;
-    for (n, patches) in packed.chunks_exact(strip).enumerate() {
-        let pixels = n * NR..(n * NR + NR).min(count);
-        for (m, strip) in weights.strips(group).enumerate() {
-            let mut sums = [[T::Sum::default(); NR]; MR];
-            T::tile(isa, strip, patches, &mut sums);
-            let row = m * MR;
-            for (channel, sums) in (row..channels.min(row + MR)).zip(&mut sums) {
-                finish(
-                    group * channels + channel,
-                    &mut sums[..pixels.len()],
-                    &mut rows[channel][pixels.clone()],
-                );
-            }
-        }
+}
+
+impl<T: Copy> Default for TileRows<'_, T> {
+    fn default() -> Self {
+        Self { rows: [Rows { values: &[], stride: 0, depth: 0 }; MAX_LINES], count: 0 }
     }
 }
 
-/// The patch matrix of one group.
-struct Patches<'a, T> {
-    geometry: &'a ConvGeometry,
-    input: Planes<'a, T>,
-    group: usize,
+impl<'a, T> TileRows<'a, T> {
+    /// Adds rows, as long as there is room.
+    fn push(&mut self, rows: Rows<'a, T>) {
+        if let Some(place) = self.rows.get_mut(self.count) {
+            *place = rows;
+            self.count += 1;
+        }
+    }
+
+    fn as_slice(&self) -> &[Rows<'a, T>] {
+        &self.rows[..self.count]
+    }
+}
+
+/// Memory of a thread.
+struct Scratch<T>(Vec<T>);
+
+impl<T> Default for Scratch<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+/// A convolution of one image.
+struct Convolution<'a, T: Element, F> {
+    isa: Isa,
+    weights: &'a PackedWeights<T>,
+    input: Pixels<'a, T>,
     output_width: usize,
+    finish: F,
 }
 
-impl<T: Element> Patches<'_, T> {
-    /// Packs the patches of `count` pixels from `first` on: `[strip of NR pixels][depth / GROUP][NR][GROUP]`.
-    fn pack(&self, isa: Isa, first: usize, count: usize, packed: &mut Vec<T::Packed>, lines: &mut Vec<T>) {
-        let depth = self.geometry.depth();
-        let padded = count.next_multiple_of(NR);
-        let strip = depth.next_multiple_of(T::GROUP) * NR;
-        packed.resize(padded / NR * strip, T::Packed::default());
-        lines.clear();
-        lines.resize(T::GROUP * padded, T::default());
-        let mut piece = vec![T::default(); T::GROUP * NR];
-        for k in (0..depth).step_by(T::GROUP) {
-            for (i, line) in lines.chunks_exact_mut(padded).enumerate() {
-                // A row beyond the depth meets zero weights; what it holds does not matter.
-                if k + i < depth {
-                    self.line(k + i, first, &mut line[..count]);
-                }
+impl<T: Element, F> Convolution<'_, T, F> {
+    /// Computes the channels of one group of the pixels from `first` on, at most [`RUN_PIXELS`], all of whose channels `out` holds.
+    fn run<O: Copy>(&self, first: usize, group: usize, out: &mut [O], Scratch(patches): &mut Scratch<T>)
+    where
+        F: Fn(Finished<'_, T::Sum, O>),
+    {
+        let (stride, depth) = (self.weights.geometry.out_channels, self.weights.depth());
+        let count = out.len() / stride;
+        patches.resize(RUN_PIXELS * depth, T::default());
+        let tiles = || (0..count).step_by(TILE_PIXELS).map(|start| (start, (count - start).min(TILE_PIXELS)));
+        for (start, pixels) in tiles() {
+            if !self.is_in_place(first + start, pixels) {
+                self.build(first + start, group, &mut patches[start * depth..(start + pixels) * depth]);
             }
-            for n in 0..padded / NR {
-                for (piece, line) in piece.chunks_exact_mut(NR).zip(lines.chunks_exact(padded)) {
-                    piece.copy_from_slice(&line[n * NR..(n + 1) * NR]);
-                }
-                let at = n * strip + k * NR;
-                T::interleave(isa, &piece, &mut packed[at..at + T::GROUP * NR]);
+        }
+        let mut rows = [TileRows::default(); RUN_TILES];
+        for ((start, pixels), rows) in tiles().zip(&mut rows) {
+            if self.is_in_place(first + start, pixels) {
+                self.in_place(first + start, rows);
+            } else {
+                rows.push(Rows { values: &patches[start * depth..], stride: depth, depth });
+            }
+        }
+        let mut sums: Tile<T::Sum> = [[T::Sum::default(); TILE_CHANNELS]; TILE_PIXELS];
+        for strip in self.weights.of_group(group) {
+            let weights = Weights { values: &strip.values, channels: strip.width };
+            for ((start, pixels), rows) in tiles().zip(&rows) {
+                T::tile(self.isa, rows.as_slice(), weights, pixels, &mut sums);
+                (self.finish)(Finished {
+                    sums: &mut sums,
+                    pixels,
+                    channels: strip.channels.clone(),
+                    out: &mut out[start * stride..(start + pixels) * stride],
+                    stride,
+                });
             }
         }
     }
 
-    /// Row `k` of the patch matrix (input channel, ky, kx) for the pixels from `first` on.
-    fn line(&self, k: usize, first: usize, line: &mut [T]) {
-        let ConvGeometry { kernel: [kh, kw], stride, padding, dilation, .. } = *self.geometry;
+    /// Whether the patches of a tile can be read where they are: pointwise, or inside of one row.
+    fn is_in_place(&self, first: usize, pixels: usize) -> bool {
+        let ConvGeometry { kernel, stride, padding, dilation, groups, .. } = self.weights.geometry;
+        if self.weights.geometry.is_pointwise() {
+            let whole = self.input.parts.iter().all(|part| part.channels.is_multiple_of(T::GROUP));
+            return whole && self.input.parts.len() <= MAX_LINES;
+        }
+        let ([part], 1, 1) = (self.input.parts, groups, dilation[1]) else { return false };
+        if kernel[0] > MAX_LINES {
+            return false;
+        }
         let [height, width] = self.input.size;
-        let channel = self.group * (self.geometry.in_channels / self.geometry.groups) + k / (kh * kw);
-        let plane = &self.input.values[channel * height * width..(channel + 1) * height * width];
-        let (ky, kx) = (k / kw % kh, k % kw);
-        let mut done = 0;
-        while done < line.len() {
-            let (y, x) = ((first + done) / self.output_width, (first + done) % self.output_width);
-            let run = (self.output_width - x).min(line.len() - done);
-            let piece = &mut line[done..done + run];
-            match (y * stride[0] + ky * dilation[0]).checked_sub(padding[0]).filter(|&y| y < height) {
-                None => piece.fill(self.input.padding),
-                Some(y) => {
-                    let start = (x * stride[1] + kx * dilation[1]) as isize - padding[1] as isize;
-                    copy_strided(
-                        &plane[y * width..(y + 1) * width],
-                        start,
-                        stride[1],
-                        self.input.padding,
-                        piece,
-                    );
-                }
+        let (y, x) = (first / self.output_width, first % self.output_width);
+        let inside = |at: usize, axis: usize, side: usize, reach: usize| {
+            at * stride[axis] >= padding[axis] && at * stride[axis] - padding[axis] + reach <= side
+        };
+        let lines = (kernel[0] - 1) * dilation[0] + 1;
+        x + pixels <= self.output_width
+            && inside(y, 0, height, lines)
+            && inside(x, 1, width, kernel[1])
+            && inside(x + pixels - 1, 1, width, kernel[1])
+            && {
+                // What pads the last line has to be there too.
+                let row = y * stride[0] - padding[0] + lines - 1;
+                let last = row * width + (x + pixels - 1) * stride[1] - padding[1];
+                last * part.channels + self.weights.line <= part.values.len()
             }
-            done += run;
+    }
+
+    /// The lines of the patches of a tile, where they are.
+    fn in_place<'r>(&'r self, first: usize, rows: &mut TileRows<'r, T>) {
+        let ConvGeometry { kernel, stride, padding, dilation, .. } = self.weights.geometry;
+        let parts = self.input.parts;
+        if self.weights.geometry.is_pointwise() {
+            return parts.iter().for_each(|part| {
+                rows.push(Rows {
+                    values: &part.values[first * part.channels..],
+                    stride: part.channels,
+                    depth: part.channels,
+                });
+            });
+        }
+        let (y, x) = (first / self.output_width, first % self.output_width);
+        for ky in 0..kernel[0] {
+            let row = y * stride[0] + ky * dilation[0] - padding[0];
+            let from = row * self.input.size[1] + x * stride[1] - padding[1];
+            rows.push(Rows {
+                values: &parts[0].values[from * parts[0].channels..],
+                stride: stride[1] * parts[0].channels,
+                depth: self.weights.line,
+            });
+        }
+    }
+
+    /// Builds the patches of the pixels from `first` on. What pads lines meets zero weights and does not matter.
+    fn build(&self, first: usize, group: usize, patches: &mut [T]) {
+        let geometry = &self.weights.geometry;
+        let line = geometry.depth() / geometry.kernel[0];
+        for (pixel, patch) in (first..).zip(patches.chunks_exact_mut(self.weights.depth())) {
+            let (y, x) = (pixel / self.output_width, pixel % self.output_width);
+            for (ky, out) in patch.chunks_exact_mut(self.weights.line).enumerate() {
+                self.line([y, x], ky, group, &mut out[..line]);
+            }
+        }
+    }
+
+    /// Line `ky` of the patch under the output pixel `(y, x)`.
+    fn line(&self, [y, x]: [usize; 2], ky: usize, group: usize, out: &mut [T]) {
+        let ConvGeometry { kernel, stride, padding, dilation, groups, in_channels, .. } =
+            self.weights.geometry;
+        let [height, width] = self.input.size;
+        let row = (y * stride[0] + ky * dilation[0]).wrapping_sub(padding[0]);
+        if row >= height {
+            return out.fill(self.input.padding);
+        }
+        let start = (x * stride[1]).wrapping_sub(padding[1]);
+        let whole = groups == 1 && dilation[1] == 1;
+        if let ([part], true) = (self.input.parts, whole && start < width && start + kernel[1] <= width) {
+            let from = (row * width + start) * part.channels;
+            return copy(&part.values[from..from + out.len()], out);
+        }
+        let inputs = in_channels / groups;
+        for (kx, out) in out.chunks_exact_mut(inputs).enumerate() {
+            let column = start.wrapping_add(kx * dilation[1]);
+            if column < width {
+                self.pixel(row * width + column, group, out);
+            } else {
+                out.fill(self.input.padding);
+            }
+        }
+    }
+
+    /// The group's channels of an input pixel.
+    fn pixel(&self, pixel: usize, group: usize, mut out: &mut [T]) {
+        let mut skip = group * out.len();
+        for part in self.input.parts {
+            let count = part.channels.saturating_sub(skip).min(out.len());
+            if count > 0 {
+                let (now, later) = std::mem::take(&mut out).split_at_mut(count);
+                let from = pixel * part.channels + skip;
+                copy(&part.values[from..from + count], now);
+                out = later;
+            }
+            skip = skip.saturating_sub(part.channels);
         }
     }
 }
 
-/// `out[i] = row[start + i * stride]`, `padding` where that lies outside of the row.
-fn copy_strided<T: Copy>(row: &[T], start: isize, stride: usize, padding: T, out: &mut [T]) {
-    let before = (-start).max(0) as usize;
-    let head = before.div_ceil(stride).min(out.len());
-    let (outside, out) = out.split_at_mut(head);
-    outside.fill(padding);
-    let start = (start + (head * stride) as isize).max(0) as usize;
-    // A piece may begin beyond the row's end, in the padding on the right.
-    let row = &row[start.min(row.len())..];
-    let inside = row.len().div_ceil(stride).min(out.len());
-    let (out, outside) = out.split_at_mut(inside);
-    outside.fill(padding);
-    if stride == 1 {
-        out.copy_from_slice(&row[..inside]);
-    } else {
-        out.iter_mut().zip(row.iter().step_by(stride)).for_each(|(o, &v)| *o = v);
+/// Copies a few values: blocks of fixed length, the last overlapping the one before, cost less than a call.
+#[inline(always)]
+fn copy<T: Copy>(from: &[T], to: &mut [T]) {
+    const STEP: usize = 16;
+    let count = from.len();
+    if count < STEP || to.len() != count {
+        to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
+        return;
+    }
+    let (blocks, _) = to.as_chunks_mut::<STEP>();
+    for (to, from) in blocks.iter_mut().zip(from.as_chunks::<STEP>().0) {
+        *to = *from;
+    }
+    if let (Some(to), Some(from)) = (to.last_chunk_mut::<STEP>(), from.last_chunk::<STEP>()) {
+        *to = *from;
     }
 }

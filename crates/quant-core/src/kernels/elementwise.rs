@@ -1,28 +1,11 @@
 //! Operators on single values: addition, re-scaling, tables.
 
-use crate::{Multiplier, QuantParams, Rounding, SharedMultipliers, saturate, shift_right};
+use crate::simd::{self, Integer, Sum};
+use crate::{Isa, Multiplier, QuantParams, Rounding, saturate};
 use rayon::prelude::*;
 
 /// Values handled by one task.
 const CHUNK: usize = 1 << 14;
-
-/// An integer element of a tensor.
-pub(crate) trait Integer: Copy + Into<i32> + Send + Sync {
-    /// The value, which is known to fit.
-    fn narrow(value: i32) -> Self;
-}
-
-impl Integer for i8 {
-    fn narrow(value: i32) -> Self {
-        value as i8
-    }
-}
-
-impl Integer for i16 {
-    fn narrow(value: i32) -> Self {
-        value as i16
-    }
-}
 
 /// `f` of every value, chunks in parallel.
 pub(crate) fn map<I: Copy + Sync, O: Send>(input: &[I], output: &mut [O], f: impl Fn(I) -> O + Sync) {
@@ -31,50 +14,36 @@ pub(crate) fn map<I: Copy + Sync, O: Send>(input: &[I], output: &mut [O], f: imp
     });
 }
 
-/// One input of an integer sum.
-#[derive(Clone, Copy)]
-pub(crate) struct Term<'a, T> {
-    pub(crate) values: &'a [T],
-    pub(crate) zero_point: i32,
-}
-
-/// How an integer sum is scaled and stored.
-pub(crate) struct Sum<'a> {
-    pub(crate) multipliers: &'a SharedMultipliers,
-    pub(crate) rounding: Rounding,
-    pub(crate) zero_point: i32,
-    pub(crate) range: (i32, i32),
-}
-
 /// `clamp(round((m_a (a - z_a) + m_b (b - z_b)) / 2^shift) + zero_point)`.
 pub(crate) fn add<A: Integer, B: Integer, O: Integer>(
-    a: Term<'_, A>,
-    b: Term<'_, B>,
-    how: &Sum<'_>,
+    isa: Isa,
+    a: &[A],
+    b: &[B],
+    how: &Sum,
     output: &mut [O],
 ) {
-    let (m_a, m_b) = (i64::from(how.multipliers.mantissas[0]), i64::from(how.multipliers.mantissas[1]));
-    let shift = u32::from(how.multipliers.shift);
-    let inputs = a.values.par_chunks(CHUNK).zip(b.values.par_chunks(CHUNK));
-    output.par_chunks_mut(CHUNK).zip(inputs).for_each(|(output, (x, y))| {
-        for (out, (&x, &y)) in output.iter_mut().zip(x.iter().zip(y)) {
-            let sum = m_a * i64::from(x.into() - a.zero_point) + m_b * i64::from(y.into() - b.zero_point);
-            let scaled = shift_right(sum, shift, how.rounding) + i64::from(how.zero_point);
-            *out = O::narrow(saturate(scaled, how.range.0, how.range.1));
-        }
+    let inputs = a.par_chunks(CHUNK).zip(b.par_chunks(CHUNK));
+    output.par_chunks_mut(CHUNK).zip(inputs).for_each(|(output, (a, b))| simd::add(isa, a, b, how, output));
+}
+
+/// `output = a + b`.
+pub(crate) fn add_f32(a: &[f32], b: &[f32], output: &mut [f32]) {
+    let inputs = a.par_chunks(CHUNK).zip(b.par_chunks(CHUNK));
+    output.par_chunks_mut(CHUNK).zip(inputs).for_each(|(output, (a, b))| {
+        output.iter_mut().zip(a.iter().zip(b)).for_each(|(out, (a, b))| *out = a + b);
     });
 }
 
-/// The re-scaling of 8-bit values as a table, indexed by the value's bits.
+/// The re-scaling of stored 8-bit values as a table.
 pub(crate) fn rescale_table(
     from: QuantParams,
     to: QuantParams,
     factor: Multiplier,
     rounding: Rounding,
-) -> [i8; 256] {
-    std::array::from_fn(|bits| {
-        let q = i32::from(bits as u8 as i8);
+) -> [u8; 256] {
+    std::array::from_fn(|stored| {
+        let q = (stored as u8).integer();
         let scaled = factor.apply(q - from.zero_point, rounding) + i64::from(to.zero_point);
-        saturate(scaled, i32::from(i8::MIN), i32::from(i8::MAX)) as i8
+        u8::store(saturate(scaled, i32::from(i8::MIN), i32::from(i8::MAX)))
     })
 }

@@ -1,23 +1,62 @@
 //! The inner loops, per instruction set.
 //!
-//! [`portable`] holds them as plain Rust. For x86-64 the same functions are compiled again with wider instructions enabled, and the
-//! integer tile is written with the dot-product instructions. Every variant gives the same bits: integer sums are exact, float sums have
-//! one fixed order of fused multiply-adds per output value. This is the only module with unsafe code: the calls of functions that need
-//! an instruction set which [`Isa::detect`] has found, and their vector loads and stores.
+//! [`portable`] holds them as plain Rust. For x86-64 some of the same functions are compiled again with wider instructions enabled, and
+//! the tiles, the requantisation and the look-up are written with intrinsics: AVX2, and AVX-512 with VNNI. Every variant gives the same
+//! bits: integer sums are exact, float sums have one fixed order of fused multiply-adds per output value. This is the only module with
+//! unsafe code: the calls of functions that need an instruction set which [`Isa::detect`] has found, and their vector loads and
+//! stores.
 
-mod portable;
 #[cfg(target_arch = "x86_64")]
-mod x86;
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
 
+use crate::layout::OFFSET;
 use crate::{Activation, Rounding};
 
-/// Output channels of one tile.
-pub(crate) const MR: usize = 8;
-/// Output pixels of one tile.
-pub(crate) const NR: usize = 32;
+/// Pixels of one tile.
+pub(crate) const TILE_PIXELS: usize = 12;
+/// Output channels of one tile; those of a narrow tile are half as many.
+pub(crate) const TILE_CHANNELS: usize = 32;
 
-/// Sums of one tile, `[channel][pixel]`.
-pub(crate) type Tile<T> = [[T; NR]; MR];
+/// Sums of one tile, `[pixel][channel]`.
+pub(crate) type Tile<T> = [[T; TILE_CHANNELS]; TILE_PIXELS];
+
+/// Consecutive pixels as rows of a matrix: row `p` is `values[p * stride..][..depth]`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rows<'a, T> {
+    pub(crate) values: &'a [T],
+    pub(crate) stride: usize,
+    pub(crate) depth: usize,
+}
+
+impl<T> Rows<'_, T> {
+    /// Whether `pixels` rows are there.
+    pub(crate) fn holds(&self, pixels: usize) -> bool {
+        pixels == 0 || self.values.len() >= (pixels - 1) * self.stride + self.depth
+    }
+}
+
+/// Weights of a tile's channels, for all rows one after the other, and how many pixels and channels the tile has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Weights<'a, W> {
+    /// `[depth / group][channels][group]`.
+    pub(crate) values: &'a [W],
+    /// [`TILE_CHANNELS`] or half of them.
+    pub(crate) channels: usize,
+}
+
+/// Whether rows and weights have the lengths that a tile of `pixels` reads.
+///
+/// The one check in front of all unchecked reads.
+fn fits<T, W>(rows: &[Rows<'_, T>], weights: Weights<'_, W>, pixels: usize) -> bool {
+    let depth: usize = rows.iter().map(|rows| rows.depth).sum();
+    (1..=TILE_PIXELS).contains(&pixels)
+        && [TILE_CHANNELS, TILE_CHANNELS / 2].contains(&weights.channels)
+        && weights.values.len() >= depth * weights.channels
+        && rows.iter().all(|rows| rows.holds(pixels))
+}
 
 /// An instruction set that this machine has; a value is the proof of that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,62 +115,156 @@ impl Isa {
 
 /// Calls the variant of a function for an instruction set.
 macro_rules! dispatch {
-    ($isa:expr, $portable:path, $avx2:ident, $avx512:ident, ($($arg:expr),*)) => {
+    ($isa:expr, $name:ident($($arg:expr),*)) => {
         match $isa.0 {
-            Level::Portable => $portable($($arg),*),
+            Level::Portable => portable::$name($($arg),*),
             // SAFETY: an `Isa` of this level exists only where `Isa::available` has found its instructions.
             #[cfg(target_arch = "x86_64")]
             #[allow(unsafe_code)]
-            Level::Avx2 => unsafe { x86::$avx2($($arg),*) },
+            Level::Avx2 => unsafe { avx2::$name($($arg),*) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             #[allow(unsafe_code)]
-            Level::Avx512Vnni => unsafe { x86::$avx512($($arg),*) },
+            Level::Avx512Vnni => unsafe { avx512::$name($($arg),*) },
         }
     };
 }
 
-/// `sums[m][n] = fma(a[k][m], b[k][n], sums[m][n])` for k = 0, 1, ... in order; `a` holds MR, `b` NR values per k.
-pub(crate) fn tile_f32(isa: Isa, a: &[f32], b: &[f32], sums: &mut Tile<f32>) {
-    dispatch!(isa, portable::tile_f32, tile_f32_avx2, tile_f32_avx512, (a, b, sums));
+/// `sums[p][n] = sum over k of rows[p][k] * weights[k][n]`, the rows of all `rows` one after the other, `k` rising, by fused
+/// multiply-adds from zero on.
+///
+/// # Panics
+/// If slices are too short.
+pub(crate) fn tile_f32(
+    isa: Isa,
+    rows: &[Rows<'_, f32>],
+    weights: Weights<'_, f32>,
+    pixels: usize,
+    sums: &mut Tile<f32>,
+) {
+    assert!(fits(rows, weights, pixels));
+    dispatch!(isa, tile_f32(rows, weights, pixels, sums));
 }
 
-/// `sums[m][n] += a[k][m][0] b[k][n][0] + a[k][m][1] b[k][n][1]` over all pairs k; all values in `[-128, 127]`.
-pub(crate) fn tile_i16(isa: Isa, a: &[i16], b: &[i16], sums: &mut Tile<i32>) {
-    dispatch!(isa, portable::tile_i16, tile_i16_avx2, tile_i16_avx512, (a, b, sums));
+/// As [`tile_f32`], modulo 2^32, with weights in groups of four; depths are multiples of four.
+///
+/// # Panics
+/// If slices are too short.
+pub(crate) fn tile_u8(
+    isa: Isa,
+    rows: &[Rows<'_, u8>],
+    weights: Weights<'_, i8>,
+    pixels: usize,
+    sums: &mut Tile<i32>,
+) {
+    assert!(fits(rows, weights, pixels) && rows.iter().all(|rows| rows.depth.is_multiple_of(4)));
+    dispatch!(isa, tile_u8(rows, weights, pixels, sums));
 }
 
-/// How 32-bit sums become integers of a format.
+/// How 32-bit sums become integers of a format; one entry per output channel, at least as many as a tile reads.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Requantize {
-    pub(crate) bias: i32,
-    pub(crate) mantissa: i32,
-    pub(crate) shift: u32,
+pub(crate) struct Requantize<'a> {
+    pub(crate) bias: &'a [i32],
+    pub(crate) mantissa: &'a [i32],
+    pub(crate) shift: &'a [i32],
     pub(crate) rounding: Rounding,
     pub(crate) zero_point: i32,
     pub(crate) low: i32,
     pub(crate) high: i32,
 }
 
-/// `sums[n] = clamp(round((sums[n] + bias) * mantissa / 2^shift) + zero_point, low, high)`.
-pub(crate) fn requantize(isa: Isa, sums: &mut [i32], how: &Requantize) {
-    dispatch!(isa, portable::requantize, requantize_avx2, requantize_avx512, (sums, how));
+impl Requantize<'_> {
+    /// Whether there are entries for all channels of a tile.
+    fn fits(&self) -> bool {
+        [self.bias, self.mantissa, self.shift].iter().all(|channels| channels.len() >= TILE_CHANNELS)
+    }
+
+    /// Whether every factor is below one half, and halves and zero points can be added before the shift: a product has less than 2^62,
+    /// they less than 2^61 and 2^61.
+    #[cfg(target_arch = "x86_64")]
+    fn is_moderate(&self) -> bool {
+        let zero_bits = u32::BITS - self.zero_point.unsigned_abs().leading_zeros();
+        let most = 60.min(61 - zero_bits as i32);
+        self.shift[..TILE_CHANNELS].iter().all(|shift| (32..=most).contains(shift))
+    }
 }
 
-/// `values = activation(values + bias)`.
-pub(crate) fn bias_activation(isa: Isa, values: &mut [f32], bias: f32, activation: Option<Activation>) {
-    dispatch!(
-        isa,
-        portable::bias_activation,
-        bias_activation_avx2,
-        bias_activation_avx512,
-        (values, bias, activation)
-    );
+/// `sums[p][n] = clamp(round((sums[p][n] + bias[n]) * mantissa[n] / 2^shift[n]) + zero_point, low, high)` for all channels of the tile.
+///
+/// # Panics
+/// If slices are too short.
+pub(crate) fn requantize(isa: Isa, sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'_>) {
+    assert!(pixels <= TILE_PIXELS && how.fits());
+    dispatch!(isa, requantize(sums, pixels, how));
 }
 
-/// `out[n * D + part] = widen(line[n])` for every `n`.
-pub(crate) fn interleave<const D: usize>(isa: Isa, lines: [&[i8]; D], out: &mut [i16]) {
-    dispatch!(isa, portable::interleave::<D>, interleave_avx2, interleave_avx512, (lines, out));
+/// Where a tile's bytes go: `values[p * stride + n]` for `channels` channels.
+pub(crate) struct Target<'a> {
+    pub(crate) values: &'a mut [u8],
+    pub(crate) stride: usize,
+    pub(crate) channels: usize,
+}
+
+/// [`requantize`], to a byte or an argument of `table`, whose values are then taken; the sums mean nothing afterwards.
+///
+/// # Panics
+/// If slices are too short, or the table has not all arguments from `low` to `high`.
+pub(crate) fn finish_u8(
+    isa: Isa,
+    sums: &mut Tile<i32>,
+    pixels: usize,
+    how: &Requantize<'_>,
+    table: Option<&Bytes>,
+    target: Target<'_>,
+) {
+    assert!((1..=TILE_PIXELS).contains(&pixels) && how.fits() && target.channels <= TILE_CHANNELS);
+    assert!(target.values.len() >= (pixels - 1) * target.stride + target.channels);
+    assert!(0 <= how.low && how.high < table.map_or(256, |table| table.len() as i32));
+    dispatch!(isa, finish_u8(sums, pixels, how, table, target));
+}
+
+/// Values of a function by its argument: a byte per argument, and three more, so that each can be read as 32 bits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Bytes {
+    values: Vec<u8>,
+}
+
+impl Bytes {
+    pub(crate) fn new(values: impl IntoIterator<Item = u8>) -> Self {
+        let mut values: Vec<u8> = values.into_iter().collect();
+        values.extend([0; 3]);
+        Self { values }
+    }
+
+    /// How many arguments there are.
+    pub(crate) fn len(&self) -> usize {
+        self.values.len() - 3
+    }
+
+    #[inline(always)]
+    pub(crate) fn get(&self, argument: usize) -> u8 {
+        self.values[argument]
+    }
+}
+
+/// `sums[p][n] = activation(sums[p][n] + bias[n])` for all channels of the tile.
+///
+/// # Panics
+/// If `bias` is too short.
+pub(crate) fn bias_activation(
+    isa: Isa,
+    sums: &mut Tile<f32>,
+    pixels: usize,
+    bias: &[f32],
+    activation: Option<Activation>,
+) {
+    assert!(pixels <= TILE_PIXELS && bias.len() >= TILE_CHANNELS);
+    dispatch!(isa, bias_activation(sums, pixels, bias, activation));
+}
+
+/// `values = activation(values)`.
+pub(crate) fn activate(isa: Isa, values: &mut [f32], activation: Activation) {
+    dispatch!(isa, activate(values, activation));
 }
 
 /// `out = clamp(rint(values / scale), low - zero_point, high - zero_point) + zero_point`, half to even, in f32; NaN becomes `low`.
@@ -143,11 +276,54 @@ pub(crate) fn quantize(
     zero_point: i32,
     range: (i32, i32),
 ) {
-    dispatch!(
-        isa,
-        portable::quantize,
-        quantize_avx2,
-        quantize_avx512,
-        (values, out, scale, zero_point, range)
-    );
+    dispatch!(isa, quantize(values, out, scale, zero_point, range));
+}
+
+/// How an integer sum of two tensors is scaled and stored.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sum {
+    /// Factors in `[0, 2^24]`.
+    pub(crate) mantissas: [i32; 2],
+    pub(crate) shift: u32,
+    pub(crate) rounding: Rounding,
+    /// Of both inputs, and of the output.
+    pub(crate) zero_points: [i32; 3],
+    pub(crate) range: (i32, i32),
+}
+
+/// `out = clamp(round((m_a (a - z_a) + m_b (b - z_b)) / 2^shift) + z_out)`.
+pub(crate) fn add<A: Integer, B: Integer, O: Integer>(isa: Isa, a: &[A], b: &[B], how: &Sum, out: &mut [O]) {
+    dispatch!(isa, add(a, b, how, out));
+}
+
+/// An integer element of a stored tensor.
+pub(crate) trait Integer: Copy + Send + Sync {
+    fn integer(self) -> i32;
+    /// The value, which is known to fit.
+    fn store(value: i32) -> Self;
+}
+
+/// With 128 added.
+impl Integer for u8 {
+    #[inline(always)]
+    fn integer(self) -> i32 {
+        i32::from(self) - i32::from(OFFSET)
+    }
+
+    #[inline(always)]
+    fn store(value: i32) -> Self {
+        (value + i32::from(OFFSET)) as u8
+    }
+}
+
+impl Integer for i16 {
+    #[inline(always)]
+    fn integer(self) -> i32 {
+        self.into()
+    }
+
+    #[inline(always)]
+    fn store(value: i32) -> Self {
+        value as i16
+    }
 }

@@ -1,59 +1,45 @@
-//! The inner loops in plain Rust. They are always inlined, so that each variant in `x86` is compiled for its instructions.
+//! The inner loops in plain Rust. They are always inlined, so that variants can be compiled for the instructions of a CPU.
 
-use super::{MR, NR, Requantize, Tile};
+use super::{Bytes, Integer, Requantize, Rows, Sum, Target, Tile, Weights};
 use crate::{Activation, Rounding, saturate, shift_right};
 
-/// A block of the tile small enough to live in registers: rows x columns.
 #[inline(always)]
-fn block_f32<const ROWS: usize, const COLUMNS: usize>(
-    a: &[f32],
-    b: &[f32],
-    row: usize,
-    column: usize,
+pub(super) fn tile_f32(
+    rows: &[Rows<'_, f32>],
+    weights: Weights<'_, f32>,
+    pixels: usize,
     sums: &mut Tile<f32>,
 ) {
-    let mut acc = [[0f32; COLUMNS]; ROWS];
-    for (m, line) in acc.iter_mut().enumerate() {
-        line.copy_from_slice(&sums[row + m][column..column + COLUMNS]);
-    }
-    for (a, b) in a.chunks_exact(MR).zip(b.chunks_exact(NR)) {
-        let a = &a[row..row + ROWS];
-        let b = &b[column..column + COLUMNS];
-        for m in 0..ROWS {
-            for n in 0..COLUMNS {
-                acc[m][n] = a[m].mul_add(b[n], acc[m][n]);
-            }
-        }
-    }
-    for (m, line) in acc.iter().enumerate() {
-        sums[row + m][column..column + COLUMNS].copy_from_slice(line);
-    }
-}
-
-pub(super) fn tile_f32(a: &[f32], b: &[f32], sums: &mut Tile<f32>) {
-    const ROWS: usize = 4;
-    const COLUMNS: usize = 8;
-    for row in (0..MR).step_by(ROWS) {
-        for column in (0..NR).step_by(COLUMNS) {
-            block_f32::<ROWS, COLUMNS>(a, b, row, column, sums);
+    for (p, sums) in sums[..pixels].iter_mut().enumerate() {
+        let sums = &mut sums[..weights.channels];
+        sums.fill(0.0);
+        let row = rows.iter().flat_map(|rows| &rows.values[p * rows.stride..][..rows.depth]);
+        for (&x, weights) in row.zip(weights.values.chunks_exact(weights.channels)) {
+            sums.iter_mut().zip(weights).for_each(|(sum, &w)| *sum = x.mul_add(w, *sum));
         }
     }
 }
 
 #[inline(always)]
-pub(super) fn tile_i16(a: &[i16], b: &[i16], sums: &mut Tile<i32>) {
-    for (a, b) in a.chunks_exact(2 * MR).zip(b.chunks_exact(2 * NR)) {
-        for (line, a) in sums.iter_mut().zip(a.chunks_exact(2)) {
-            for (sum, b) in line.iter_mut().zip(b.chunks_exact(2)) {
-                *sum += i32::from(a[0]) * i32::from(b[0]) + i32::from(a[1]) * i32::from(b[1]);
+pub(super) fn tile_u8(rows: &[Rows<'_, u8>], weights: Weights<'_, i8>, pixels: usize, sums: &mut Tile<i32>) {
+    for (p, sums) in sums[..pixels].iter_mut().enumerate() {
+        let sums = &mut sums[..weights.channels];
+        sums.fill(0);
+        let row =
+            rows.iter().flat_map(|rows| rows.values[p * rows.stride..][..rows.depth].as_chunks::<4>().0);
+        for (x, weights) in row.zip(weights.values.chunks_exact(4 * weights.channels)) {
+            for (sum, w) in sums.iter_mut().zip(weights.as_chunks::<4>().0) {
+                let products = x.iter().zip(w).map(|(&x, &w)| i32::from(x) * i32::from(w));
+                *sum = sum.wrapping_add(products.sum());
             }
         }
     }
 }
 
 #[inline(always)]
-pub(super) fn requantize(sums: &mut [i32], how: &Requantize) {
+pub(super) fn requantize(sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'_>) {
     // One loop per mode, so that each is free of branches.
+    let sums = &mut sums[..pixels];
     match how.rounding {
         Rounding::HalfEven => requantize_with(sums, how, Rounding::HalfEven),
         Rounding::HalfAway => requantize_with(sums, how, Rounding::HalfAway),
@@ -64,30 +50,55 @@ pub(super) fn requantize(sums: &mut [i32], how: &Requantize) {
 }
 
 #[inline(always)]
-fn requantize_with(sums: &mut [i32], how: &Requantize, rounding: Rounding) {
+fn requantize_with(sums: &mut [[i32; super::TILE_CHANNELS]], how: &Requantize<'_>, rounding: Rounding) {
     let Requantize { bias, mantissa, shift, zero_point, low, high, .. } = *how;
-    for sum in sums {
-        // Validation has shown that the sum with its bias stays within 32 bits.
-        let product = i64::from(sum.wrapping_add(bias)) * i64::from(mantissa);
-        *sum = saturate(shift_right(product, shift, rounding) + i64::from(zero_point), low, high);
-    }
-}
-
-#[inline(always)]
-pub(super) fn bias_activation(values: &mut [f32], bias: f32, activation: Option<Activation>) {
-    values.iter_mut().for_each(|x| *x += bias);
-    if let Some(activation) = activation {
-        activation.apply_f32(values);
-    }
-}
-
-#[inline(always)]
-pub(super) fn interleave<const D: usize>(lines: [&[i8]; D], out: &mut [i16]) {
-    for (n, group) in out.chunks_exact_mut(D).enumerate() {
-        for (value, line) in group.iter_mut().zip(lines) {
-            *value = i16::from(line[n]);
+    for sums in sums {
+        let channels = bias.iter().zip(mantissa).zip(shift);
+        for (sum, ((&bias, &mantissa), &shift)) in sums.iter_mut().zip(channels) {
+            // Validation has shown that the sum with its bias stays within 32 bits.
+            let product = i64::from(sum.wrapping_add(bias)) * i64::from(mantissa);
+            let scaled = shift_right(product, shift as u32, rounding);
+            *sum = saturate(scaled + i64::from(zero_point), low, high);
         }
     }
+}
+
+#[inline(always)]
+pub(super) fn finish_u8(
+    sums: &mut Tile<i32>,
+    pixels: usize,
+    how: &Requantize<'_>,
+    table: Option<&Bytes>,
+    target: Target<'_>,
+) {
+    requantize(sums, pixels, how);
+    for (sums, out) in sums[..pixels].iter().zip(target.values.chunks_mut(target.stride)) {
+        let pairs = out[..target.channels].iter_mut().zip(sums);
+        match table {
+            Some(table) => pairs.for_each(|(out, &q)| *out = table.get(q as usize)),
+            None => pairs.for_each(|(out, &q)| *out = q as u8),
+        }
+    }
+}
+
+#[inline(always)]
+pub(super) fn bias_activation(
+    sums: &mut Tile<f32>,
+    pixels: usize,
+    bias: &[f32],
+    activation: Option<Activation>,
+) {
+    for sums in &mut sums[..pixels] {
+        sums.iter_mut().zip(bias).for_each(|(x, bias)| *x += bias);
+        if let Some(activation) = activation {
+            activation.apply_f32(sums);
+        }
+    }
+}
+
+#[inline(always)]
+pub(super) fn activate(values: &mut [f32], activation: Activation) {
+    activation.apply_f32(values);
 }
 
 #[inline(always)]
@@ -98,12 +109,41 @@ pub(super) fn quantize(
     zero_point: i32,
     (low, high): (i32, i32),
 ) {
-    /// Adding and subtracting 1.5 * 2^23 rounds to an integer, half to even, for magnitudes up to 2^22.
+    /// Adding 1.5 * 2^23 rounds to an integer, half to even, for magnitudes up to 2^22.
     const ROUNDER: f32 = 12_582_912.0;
     let (low, high) = ((low - zero_point) as f32, (high - zero_point) as f32);
     for (q, &x) in out.iter_mut().zip(values) {
         // `max` and `min` rather than `clamp`: they turn NaN into the bound.
         let ratio = (x / scale).max(low).min(high);
-        *q = ((ratio + ROUNDER) - ROUNDER) as i32 + zero_point;
+        // The integer is in the low bits; a cast would look after numbers that don't occur here.
+        *q = (ratio + ROUNDER).to_bits() as i32 - ROUNDER.to_bits() as i32 + zero_point;
+    }
+}
+
+#[inline(always)]
+pub(super) fn add<A: Integer, B: Integer, O: Integer>(a: &[A], b: &[B], how: &Sum, out: &mut [O]) {
+    match how.rounding {
+        Rounding::HalfEven => add_with(a, b, how, Rounding::HalfEven, out),
+        Rounding::HalfAway => add_with(a, b, how, Rounding::HalfAway, out),
+        Rounding::HalfUp => add_with(a, b, how, Rounding::HalfUp, out),
+        Rounding::Floor => add_with(a, b, how, Rounding::Floor, out),
+        Rounding::Truncate => add_with(a, b, how, Rounding::Truncate, out),
+    }
+}
+
+#[inline(always)]
+fn add_with<A: Integer, B: Integer, O: Integer>(
+    a: &[A],
+    b: &[B],
+    how: &Sum,
+    rounding: Rounding,
+    out: &mut [O],
+) {
+    let ([m_a, m_b], [z_a, z_b, z_out]) = (how.mantissas, how.zero_points);
+    for (out, (&a, &b)) in out.iter_mut().zip(a.iter().zip(b)) {
+        let (a, b) = (a.integer() - z_a, b.integer() - z_b);
+        let sum = i64::from(a) * i64::from(m_a) + i64::from(b) * i64::from(m_b);
+        let scaled = shift_right(sum, how.shift, rounding) + i64::from(z_out);
+        *out = O::store(saturate(scaled, how.range.0, how.range.1));
     }
 }

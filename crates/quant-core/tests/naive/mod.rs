@@ -178,8 +178,9 @@ fn each_product(
 ) {
     let per_group = g.in_channels / g.groups;
     let group = oc / (g.out_channels / g.groups);
-    for k in 0..g.depth() {
-        let (c, ky, kx) = (k / (g.kernel[0] * g.kernel[1]), k / g.kernel[1] % g.kernel[0], k % g.kernel[1]);
+    let places = g.kernel[0] * g.kernel[1];
+    for (place, c) in (0..places).flat_map(|place| (0..per_group).map(move |c| (place, c))) {
+        let (ky, kx, k) = (place / g.kernel[1], place % g.kernel[1], c * places + place);
         let y = (oy * g.stride[0] + ky * g.dilation[0]) as isize - g.padding[0] as isize;
         let x = (ox * g.stride[1] + kx * g.dilation[1]) as isize - g.padding[1] as isize;
         if (0..shape[1] as isize).contains(&y) && (0..shape[2] as isize).contains(&x) {

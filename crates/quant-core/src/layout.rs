@@ -1,0 +1,89 @@
+//! How tensors lie in memory: planar outside (`[channel][y][x]`), pixel by pixel inside (`[y][x][channel]`).
+//!
+//! Inside, the channels of a pixel are neighbours, so that a pixel is a row of a matrix product as it lies there. 8-bit integers are
+//! kept with 128 added, unsigned, since the dot-product instructions of x86-64 take one unsigned factor.
+
+/// Channels and pixels that are moved together: small enough for the first-level cache, whole cache lines of either side.
+const BLOCK: usize = 32;
+
+/// What is added to 8-bit integers inside.
+pub(crate) const OFFSET: u8 = 128;
+
+/// An 8-bit integer as it is kept inside.
+#[inline(always)]
+pub(crate) fn to_offset(q: i8) -> u8 {
+    q as u8 ^ OFFSET
+}
+
+/// The integer that is kept as `u`.
+#[inline(always)]
+pub(crate) fn from_offset(u: u8) -> i8 {
+    (u ^ OFFSET) as i8
+}
+
+/// Pixels from planes: `pixels[p * channels + c] = convert(planes[c * count + p])`.
+pub(crate) fn to_pixels<A: Copy, B>(
+    planes: &[A],
+    channels: usize,
+    pixels: &mut [B],
+    convert: impl Fn(A) -> B,
+) {
+    let count = planes.len() / channels.max(1);
+    for first in (0..count).step_by(BLOCK) {
+        let end = (first + BLOCK).min(count);
+        for channel in 0..channels {
+            let line = &planes[channel * count + first..channel * count + end];
+            for (row, &v) in pixels[first * channels..].chunks_exact_mut(channels).zip(line) {
+                row[channel] = convert(v);
+            }
+        }
+    }
+}
+
+/// Planes from pixels: `planes[c * count + p] = convert(pixels[p * channels + c])`.
+pub(crate) fn to_planes<A: Copy, B>(
+    pixels: &[A],
+    planes: &mut [B],
+    channels: usize,
+    convert: impl Fn(A) -> B,
+) {
+    let count = planes.len() / channels.max(1);
+    for first in (0..count).step_by(BLOCK) {
+        let end = (first + BLOCK).min(count);
+        for channel in 0..channels {
+            let line = &mut planes[channel * count + first..channel * count + end];
+            for (v, row) in line.iter_mut().zip(pixels[first * channels..].chunks_exact(channels)) {
+                *v = convert(row[channel]);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn planes_become_pixels_and_planes_again() {
+        for (channels, count) in [(1, 1), (3, 100), (33, 5), (64, 32), (7, 65)] {
+            let planes: Vec<u32> = (0..(channels * count) as u32).collect();
+            let mut pixels = vec![0u32; channels * count];
+            to_pixels(&planes, channels, &mut pixels, |v| v);
+            for pixel in 0..count {
+                for channel in 0..channels {
+                    assert_eq!(pixels[pixel * channels + channel], planes[channel * count + pixel]);
+                }
+            }
+            let mut again = vec![0u32; planes.len()];
+            to_planes(&pixels, &mut again, channels, |v| v);
+            assert_eq!(again, planes);
+        }
+    }
+
+    #[test]
+    fn offsets_keep_the_order() {
+        assert!((i8::MIN..i8::MAX).all(|q| to_offset(q) < to_offset(q + 1)));
+        assert!((i8::MIN..=i8::MAX).all(|q| from_offset(to_offset(q)) == q));
+        assert_eq!(to_offset(0), OFFSET);
+    }
+}

@@ -1,0 +1,156 @@
+//! Variants for x86-64 with AVX2 and FMA.
+//!
+//! A tile is worked off in parts of 6 pixels x 16 channels (12 registers of sums). There is no exact product of bytes: `vpmaddubsw`
+//! saturates at 16 bits. So bytes are widened to 16 bits on the way, and `vpmaddwd` multiplies two pairs and adds the products.
+
+use super::{Bytes, Integer, Requantize, Rows, Sum, TILE_CHANNELS, Target, Tile, Weights, portable};
+use crate::Activation;
+use std::arch::x86_64::*;
+
+macro_rules! recompile {
+    ($($name:ident($($arg:ident: $kind:ty),*);)*) => {
+        $(
+            #[target_feature(enable = "avx2,fma")]
+            pub(super) fn $name($($arg: $kind),*) {
+                portable::$name($($arg),*);
+            }
+        )*
+    };
+}
+
+recompile! {
+    requantize(sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'_>);
+    finish_u8(sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'_>, table: Option<&Bytes>, target: Target<'_>);
+    bias_activation(sums: &mut Tile<f32>, pixels: usize, bias: &[f32], activation: Option<Activation>);
+    activate(values: &mut [f32], activation: Activation);
+    quantize(values: &[f32], out: &mut [i32], scale: f32, zero_point: i32, range: (i32, i32));
+}
+
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn add<A: Integer, B: Integer, O: Integer>(a: &[A], b: &[B], how: &Sum, out: &mut [O]) {
+    portable::add(a, b, how, out);
+}
+
+/// Values of 32 bits in a register.
+const LANES: usize = 8;
+/// Registers of sums per pixel.
+const REGISTERS: usize = 2;
+/// Their channels: a lane each, or two for sums of integers, which are in two parts.
+const CHANNELS_F32: usize = REGISTERS * LANES;
+const CHANNELS_U8: usize = REGISTERS * LANES / 2;
+/// Pixels of a part.
+const PIXELS: usize = 6;
+
+/// Calls `$part::<pixels>(first pixel, first channel, ...)` for every part of a tile.
+macro_rules! parts {
+    ($part:ident, $pixels:expr, $channels:expr, $step:expr, ($($arg:expr),*)) => {
+        for channel in (0..$channels.min(TILE_CHANNELS)).step_by($step) {
+            for pixel in (0..$pixels).step_by(PIXELS) {
+                match $pixels - pixel {
+                    1 => $part::<1>(pixel, channel, $($arg),*),
+                    2 => $part::<2>(pixel, channel, $($arg),*),
+                    3 => $part::<3>(pixel, channel, $($arg),*),
+                    4 => $part::<4>(pixel, channel, $($arg),*),
+                    5 => $part::<5>(pixel, channel, $($arg),*),
+                    _ => $part::<PIXELS>(pixel, channel, $($arg),*),
+                }
+            }
+        }
+    };
+}
+
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn tile_u8(rows: &[Rows<'_, u8>], weights: Weights<'_, i8>, pixels: usize, sums: &mut Tile<i32>) {
+    parts!(dot_u8, pixels, weights.channels, CHANNELS_U8, (rows, weights, sums));
+}
+
+/// Four values and four weights at a time, as two pairs each.
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+#[allow(unsafe_code)]
+fn dot_u8<const P: usize>(
+    pixel: usize,
+    channel: usize,
+    rows: &[Rows<'_, u8>],
+    weights: Weights<'_, i8>,
+    sums: &mut Tile<i32>,
+) {
+    // The products of the first two and of the last two values of a group have sums of their own, side by side.
+    let mut acc = [[_mm256_setzero_si256(); REGISTERS]; P];
+    let mut group = 0;
+    for rows in rows {
+        for k in 0..rows.depth / 4 {
+            // SAFETY: the caller has checked (`fits`) that all rows of the tile have `depth` bytes, `stride` apart, and that there are
+            // `4 channels` bytes of weights for every four of the depths of all rows. Loads are unaligned.
+            unsafe {
+                let w = weights.values.as_ptr().add(4 * (group * weights.channels + channel));
+                let b: [__m256i; REGISTERS] =
+                    std::array::from_fn(|v| _mm256_cvtepi8_epi16(_mm_loadu_si128(w.add(16 * v).cast())));
+                for (p, acc) in acc.iter_mut().enumerate() {
+                    let a = rows.values.as_ptr().add((pixel + p) * rows.stride + 4 * k);
+                    let x = _mm_set1_epi32(a.cast::<i32>().read_unaligned());
+                    let x = _mm256_cvtepu8_epi16(x);
+                    for (acc, &b) in acc.iter_mut().zip(&b) {
+                        *acc = _mm256_add_epi32(*acc, _mm256_madd_epi16(x, b));
+                    }
+                }
+            }
+            group += 1;
+        }
+    }
+    for (p, acc) in acc.into_iter().enumerate() {
+        let sums = &mut sums[pixel + p][channel..channel + CHANNELS_U8];
+        // Horizontal addition works on halves of 128 bits; the permutation puts its quarters in order.
+        let added = _mm256_hadd_epi32(acc[0], acc[1]);
+        let ordered = _mm256_permute4x64_epi64::<0b11_01_10_00>(added);
+        // SAFETY: `sums` holds 8 values of 32 bits: one unaligned store of 256 bits.
+        unsafe { _mm256_storeu_si256(sums.as_mut_ptr().cast(), ordered) };
+    }
+}
+
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn tile_f32(
+    rows: &[Rows<'_, f32>],
+    weights: Weights<'_, f32>,
+    pixels: usize,
+    sums: &mut Tile<f32>,
+) {
+    parts!(dot_f32, pixels, weights.channels, CHANNELS_F32, (rows, weights, sums));
+}
+
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+#[allow(unsafe_code)]
+fn dot_f32<const P: usize>(
+    pixel: usize,
+    channel: usize,
+    rows: &[Rows<'_, f32>],
+    weights: Weights<'_, f32>,
+    sums: &mut Tile<f32>,
+) {
+    let mut acc = [[_mm256_setzero_ps(); REGISTERS]; P];
+    let mut group = 0;
+    for rows in rows {
+        for k in 0..rows.depth {
+            // SAFETY: as in `dot_u8`, with `channels` weights for every one of the depths.
+            unsafe {
+                let w = weights.values.as_ptr().add(group * weights.channels + channel);
+                let b: [__m256; REGISTERS] = std::array::from_fn(|v| _mm256_loadu_ps(w.add(LANES * v)));
+                for (p, acc) in acc.iter_mut().enumerate() {
+                    let x = _mm256_set1_ps(*rows.values.as_ptr().add((pixel + p) * rows.stride + k));
+                    for (acc, &b) in acc.iter_mut().zip(&b) {
+                        *acc = _mm256_fmadd_ps(x, b, *acc);
+                    }
+                }
+            }
+            group += 1;
+        }
+    }
+    for (p, acc) in acc.into_iter().enumerate() {
+        let sums = &mut sums[pixel + p][channel..channel + CHANNELS_F32];
+        for (sums, acc) in sums.chunks_exact_mut(LANES).zip(acc) {
+            // SAFETY: `sums` holds 8 values of 32 bits: one unaligned store of 256 bits.
+            unsafe { _mm256_storeu_ps(sums.as_mut_ptr(), acc) };
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Variants for x86-64 with AVX-512 and VNNI.
+//!
+//! A tile has its sums in 24 registers (12 pixels x 32 channels); each step reads two registers of weights and one group of values of each
+//! pixel, broadcast. `vpdpbusd` multiplies four unsigned by four signed bytes and adds the products to 32 bits without saturation.
+
+use super::{Bytes, Integer, Requantize, Rows, Sum, TILE_CHANNELS, Target, Tile, Weights, portable};
+use crate::{Activation, Rounding};
+use std::arch::x86_64::*;
+
+macro_rules! recompile {
+    ($($name:ident($($arg:ident: $kind:ty),*);)*) => {
+        $(
+            #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+            pub(super) fn $name($($arg: $kind),*) {
+                portable::$name($($arg),*);
+            }
+        )*
+    };
+}
+
+recompile! {
+    bias_activation(sums: &mut Tile<f32>, pixels: usize, bias: &[f32], activation: Option<Activation>);
+    activate(values: &mut [f32], activation: Activation);
+    quantize(values: &[f32], out: &mut [i32], scale: f32, zero_point: i32, range: (i32, i32));
+}
+
+#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
+pub(super) fn add<A: Integer, B: Integer, O: Integer>(a: &[A], b: &[B], how: &Sum, out: &mut [O]) {
+    portable::add(a, b, how, out);
+}
+
+/// Values in a register.
+const LANES: usize = 16;
+
+/// Calls `$tile::<pixels, registers>` for a number of pixels and the width of the weights.
+macro_rules! by_size {
+    ($tile:ident, $pixels:expr, $rows:expr, $weights:expr, $sums:expr, $($n:literal)*) => {
+        match ($pixels, $weights.channels == TILE_CHANNELS) {
+            $(($n, true) => $tile::<$n, 2>($rows, $weights.values, $sums),)*
+            $(($n, false) => $tile::<$n, 1>($rows, $weights.values, $sums),)*
+            _ => {}
+        }
+    };
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) fn tile_u8(rows: &[Rows<'_, u8>], weights: Weights<'_, i8>, pixels: usize, sums: &mut Tile<i32>) {
+    by_size!(dot_u8, pixels, rows, weights, sums, 1 2 3 4 5 6 7 8 9 10 11 12);
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+#[inline]
+#[allow(unsafe_code)]
+fn dot_u8<const P: usize, const V: usize>(rows: &[Rows<'_, u8>], weights: &[i8], sums: &mut Tile<i32>) {
+    let mut acc = [[_mm512_setzero_si512(); V]; P];
+    let mut w = weights.as_ptr();
+    for rows in rows {
+        let (mut a, stride) = (rows.values.as_ptr(), rows.stride);
+        for _ in 0..rows.depth / 4 {
+            // SAFETY: the caller has checked (`fits`) that `P` rows of `depth` bytes are there, `stride` apart, and `64 V` bytes of weights
+            // for every four of the depths of all rows. Loads are unaligned.
+            unsafe {
+                let b: [__m512i; V] = std::array::from_fn(|v| _mm512_loadu_si512(w.add(64 * v).cast()));
+                for (p, acc) in acc.iter_mut().enumerate() {
+                    let x = _mm512_set1_epi32(a.add(p * stride).cast::<i32>().read_unaligned());
+                    for (acc, &b) in acc.iter_mut().zip(&b) {
+                        *acc = _mm512_dpbusd_epi32(*acc, x, b);
+                    }
+                }
+                a = a.add(4);
+                w = w.add(64 * V);
+            }
+        }
+    }
+    for (sums, acc) in sums.iter_mut().zip(acc) {
+        for (sums, acc) in sums.chunks_exact_mut(LANES).zip(acc) {
+            // SAFETY: `sums` holds 16 values of 32 bits: one unaligned store of 512 bits.
+            unsafe { _mm512_storeu_si512(sums.as_mut_ptr().cast(), acc) };
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f")]
+pub(super) fn tile_f32(
+    rows: &[Rows<'_, f32>],
+    weights: Weights<'_, f32>,
+    pixels: usize,
+    sums: &mut Tile<f32>,
+) {
+    by_size!(dot_f32, pixels, rows, weights, sums, 1 2 3 4 5 6 7 8 9 10 11 12);
+}
+
+#[target_feature(enable = "avx512f")]
+#[inline]
+#[allow(unsafe_code)]
+fn dot_f32<const P: usize, const V: usize>(rows: &[Rows<'_, f32>], weights: &[f32], sums: &mut Tile<f32>) {
+    let mut acc = [[_mm512_setzero_ps(); V]; P];
+    let mut w = weights.as_ptr();
+    for rows in rows {
+        let (mut a, stride) = (rows.values.as_ptr(), rows.stride);
+        for _ in 0..rows.depth {
+            // SAFETY: as in `dot_u8`, with `16 V` weights for every one of the depths.
+            unsafe {
+                let b: [__m512; V] = std::array::from_fn(|v| _mm512_loadu_ps(w.add(LANES * v)));
+                for (p, acc) in acc.iter_mut().enumerate() {
+                    let x = _mm512_set1_ps(*a.add(p * stride));
+                    for (acc, &b) in acc.iter_mut().zip(&b) {
+                        *acc = _mm512_fmadd_ps(x, b, *acc);
+                    }
+                }
+                a = a.add(1);
+                w = w.add(LANES * V);
+            }
+        }
+    }
+    for (sums, acc) in sums.iter_mut().zip(acc) {
+        for (sums, acc) in sums.chunks_exact_mut(LANES).zip(acc) {
+            // SAFETY: `sums` holds 16 values of 32 bits: one unaligned store of 512 bits.
+            unsafe { _mm512_storeu_ps(sums.as_mut_ptr(), acc) };
+        }
+    }
+}
+
+/// How 16 channels are requantised, where all factors are moderate.
+#[derive(Clone, Copy)]
+struct Channels {
+    bias: __m512i,
+    /// Of even and odd lanes, in 64 bits.
+    mantissas: [__m512i; 2],
+    /// What is added to the product: one half and the zero point, before the shift.
+    added: [__m512i; 2],
+    /// The odd lanes' is smaller by 32, which leaves their results where they belong.
+    shifts: [__m512i; 2],
+    low: __m512i,
+    high: __m512i,
+}
+
+impl Channels {
+    /// Those from `first` on.
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    fn new(how: &Requantize<'_>, first: usize) -> Self {
+        let [bias, mantissa, shift] = [
+            load_i32(&how.bias[first..first + LANES]),
+            load_i32(&how.mantissa[first..first + LANES]),
+            load_i32(&how.shift[first..first + LANES]),
+        ];
+        let (one, zero_point) = (_mm512_set1_epi64(1), _mm512_set1_epi64(how.zero_point.into()));
+        let shifts =
+            [_mm512_and_si512(shift, _mm512_set1_epi64(0xffff_ffff)), _mm512_srli_epi64::<32>(shift)];
+        let added = |shift: __m512i| {
+            let half = _mm512_sllv_epi64(one, _mm512_sub_epi64(shift, one));
+            _mm512_add_epi64(half, _mm512_sllv_epi64(zero_point, shift))
+        };
+        Self {
+            bias,
+            mantissas: [mantissa, _mm512_srli_epi64::<32>(mantissa)],
+            added: [added(shifts[0]), added(shifts[1])],
+            shifts: [shifts[0], _mm512_sub_epi64(shifts[1], _mm512_set1_epi64(32))],
+            low: _mm512_set1_epi32(how.low),
+            high: _mm512_set1_epi32(how.high),
+        }
+    }
+
+    /// `clamp(floor((sums + bias) * mantissa / 2^shift + 1/2) + zero_point, low, high)`.
+    ///
+    /// Results before the limits fit 32 bits, since factors are below one half.
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    fn apply(&self, sums: __m512i) -> __m512i {
+        let even = _mm512_add_epi32(sums, self.bias);
+        let odd = _mm512_srli_epi64::<32>(even);
+        let even = _mm512_add_epi64(_mm512_mul_epi32(even, self.mantissas[0]), self.added[0]);
+        let odd = _mm512_add_epi64(_mm512_mul_epi32(odd, self.mantissas[1]), self.added[1]);
+        let even = _mm512_srav_epi64(even, self.shifts[0]);
+        let odd = _mm512_srav_epi64(odd, self.shifts[1]);
+        let q = _mm512_mask_blend_epi32(0xaaaa, even, odd);
+        _mm512_min_epi32(_mm512_max_epi32(q, self.low), self.high)
+    }
+}
+
+#[target_feature(enable = "avx512f")]
+#[inline]
+#[allow(unsafe_code)]
+fn load_i32(values: &[i32]) -> __m512i {
+    assert!(values.len() >= LANES);
+    // SAFETY: `values` holds 16 values of 32 bits: one unaligned load of 512 bits.
+    unsafe { _mm512_loadu_si512(values.as_ptr().cast()) }
+}
+
+/// Rounding up from one half and moderate factors, which is what networks have; all else is left to the compiler.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[allow(unsafe_code)]
+pub(super) fn requantize(sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'_>) {
+    if how.rounding != Rounding::HalfUp || !how.is_moderate() {
+        return portable::requantize(sums, pixels, how);
+    }
+    for first in (0..TILE_CHANNELS).step_by(LANES) {
+        let channels = Channels::new(how, first);
+        for sums in &mut sums[..pixels] {
+            let sums = &mut sums[first..first + LANES];
+            let q = channels.apply(load_i32(sums));
+            // SAFETY: `sums` holds 16 values of 32 bits: one unaligned store of 512 bits.
+            unsafe { _mm512_storeu_si512(sums.as_mut_ptr().cast(), q) };
+        }
+    }
+}
+
+/// As [`requantize`]; whole registers of channels only.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub(super) fn finish_u8(
+    sums: &mut Tile<i32>,
+    pixels: usize,
+    how: &Requantize<'_>,
+    table: Option<&Bytes>,
+    target: Target<'_>,
+) {
+    let whole = target.channels.is_multiple_of(LANES);
+    if how.rounding != Rounding::HalfUp || !how.is_moderate() || !whole {
+        return portable::finish_u8(sums, pixels, how, table, target);
+    }
+    for first in (0..target.channels).step_by(LANES) {
+        let channels = Channels::new(how, first);
+        for (sums, out) in sums[..pixels].iter().zip(target.values.chunks_mut(target.stride)) {
+            let q = channels.apply(load_i32(&sums[first..first + LANES]));
+            let q = match table {
+                Some(table) => look_up(q, table),
+                None => q,
+            };
+            store_u8(q, &mut out[first..first + LANES]);
+        }
+    }
+}
+
+/// Values of the table in the low bytes; arguments beyond it give the last.
+#[target_feature(enable = "avx512f")]
+#[inline]
+#[allow(unsafe_code)]
+fn look_up(arguments: __m512i, table: &Bytes) -> __m512i {
+    let arguments = _mm512_min_epu32(arguments, _mm512_set1_epi32(table.len() as i32 - 1));
+    // SAFETY: arguments are those of the table, and three bytes follow the last one, so each read of 32 bits lies within it.
+    unsafe { _mm512_i32gather_epi32::<1>(arguments, table.values.as_ptr().cast()) }
+}
+
+#[target_feature(enable = "avx512f")]
+#[inline]
+#[allow(unsafe_code)]
+fn store_u8(values: __m512i, out: &mut [u8]) {
+    assert!(out.len() >= LANES);
+    // SAFETY: `out` holds 16 bytes: one unaligned store of 128 bits.
+    unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(values)) };
+}

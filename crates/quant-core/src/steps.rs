@@ -1,0 +1,291 @@
+//! What the steps of a program do to stored tensors.
+
+use crate::executor::Executor;
+use crate::kernels::conv::{Finished, Part, Pixels, convolve};
+use crate::kernels::elementwise;
+use crate::kernels::spatial::{self, Window};
+use crate::layout::to_offset;
+use crate::prepared::{Channels, Prepared};
+use crate::simd::{self, Integer, Sum, Target};
+use crate::table::{Entries, Table};
+use crate::values::{Buffer, Stored};
+use crate::{Step, StepOp};
+use rayon::prelude::*;
+
+/// A combination of formats that `validate` refuses: nothing is computed.
+fn unreachable_by_validation() {
+    debug_assert!(false, "a program that was not validated");
+}
+
+impl Executor<'_> {
+    /// Runs a step, whose inputs are there.
+    pub(crate) fn step(&self, step: &Step, prepared: &Prepared, output: &mut Buffer) {
+        match (&step.op, prepared) {
+            (StepOp::Quantize, _) => self.quantize(step, output),
+            (StepOp::Dequantize, _) => self.dequantize(step, output),
+            (StepOp::ConvF32 { .. }, prepared) => self.conv_f32(step, prepared, output),
+            (StepOp::ConvI8 { .. }, prepared) => self.conv_i8(step, prepared, output),
+            (StepOp::Activation(_), Prepared::Table(table)) => self.activation(step, table.as_ref(), output),
+            (StepOp::Add { .. }, _) => self.add(step, output),
+            (StepOp::Concat { .. }, Prepared::Rescale(tables)) => self.concat(step, tables, output),
+            _ => {
+                let len = self.len(step.output);
+                match (self.stored(step.inputs[0]), output) {
+                    (Stored::F32(x), Buffer::F32(y)) => self.spatial(step, x, &mut y[..len]),
+                    (Stored::U8(x), Buffer::U8(y)) => self.spatial(step, x, &mut y[..len]),
+                    (Stored::I16(x), Buffer::I16(y)) => self.spatial(step, x, &mut y[..len]),
+                    _ => unreachable_by_validation(),
+                }
+            }
+        }
+    }
+
+    /// Quantises an image, which is planar, into the first tensor that reads it.
+    pub(crate) fn quantize_image(&self, image: &[f32], step: &Step, output: &mut Buffer) {
+        /// Values of a plane that are converted at a time.
+        const RUN: usize = 256;
+        let format = self.format(step.output);
+        let (Some(params), Some(range)) = (format.params(), format.range()) else {
+            return unreachable_by_validation();
+        };
+        let channels = self.shapes()[step.output][0];
+        let count = image.len() / channels;
+        let isa = self.isa();
+        // Runs of all planes, so that the pixels that they become stay in the cache.
+        macro_rules! quantize_runs {
+            ($y:expr, $element:ty) => {
+                $y.par_chunks_mut(RUN * channels).enumerate().for_each(|(run, y)| {
+                    let mut scratch = [0i32; RUN];
+                    let pixels = run * RUN..((run + 1) * RUN).min(count);
+                    for (channel, plane) in image.chunks_exact(count).enumerate() {
+                        let scratch = &mut scratch[..pixels.len()];
+                        let run = &plane[pixels.clone()];
+                        simd::quantize(isa, run, scratch, params.scale, params.zero_point, range);
+                        for (pixel, &q) in y.chunks_exact_mut(channels).zip(&*scratch) {
+                            pixel[channel] = <$element>::store(q);
+                        }
+                    }
+                })
+            };
+        }
+        let len = self.len(step.output);
+        match output {
+            Buffer::U8(y) => quantize_runs!(y[..len], u8),
+            Buffer::I16(y) => quantize_runs!(y[..len], i16),
+            Buffer::F32(_) => unreachable_by_validation(),
+        }
+    }
+
+    fn quantize(&self, step: &Step, output: &mut Buffer) {
+        const RUN: usize = 256;
+        let format = self.format(step.output);
+        let (Stored::F32(x), Some(params), Some(range)) =
+            (self.stored(step.inputs[0]), format.params(), format.range())
+        else {
+            return unreachable_by_validation();
+        };
+        let mut scratch = [0i32; RUN];
+        for (run, x) in x.chunks(RUN).enumerate() {
+            let scratch = &mut scratch[..x.len()];
+            simd::quantize(self.isa(), x, scratch, params.scale, params.zero_point, range);
+            let at = run * RUN..run * RUN + x.len();
+            match output {
+                Buffer::U8(y) => y[at].iter_mut().zip(scratch).for_each(|(y, q)| *y = u8::store(*q)),
+                Buffer::I16(y) => y[at].iter_mut().zip(scratch).for_each(|(y, q)| *y = i16::store(*q)),
+                Buffer::F32(_) => unreachable_by_validation(),
+            }
+        }
+    }
+
+    fn dequantize(&self, step: &Step, output: &mut Buffer) {
+        let (Some(params), Buffer::F32(y)) = (self.format(step.inputs[0]).params(), output) else {
+            return unreachable_by_validation();
+        };
+        let y = &mut y[..self.len(step.output)];
+        match self.stored(step.inputs[0]) {
+            Stored::U8(x) => elementwise::map(x, y, |q| params.dequantize(q.integer())),
+            Stored::I16(x) => elementwise::map(x, y, |q| params.dequantize(q.integer())),
+            Stored::F32(_) => unreachable_by_validation(),
+        }
+    }
+
+    /// The parts that a tensor consists of, of the type that `as_slice` takes.
+    fn parts<'s, T>(
+        &'s self,
+        tensor: usize,
+        as_slice: impl Fn(Stored<'s>) -> Option<&'s [T]>,
+    ) -> Vec<Part<'s, T>> {
+        let part = |id: usize| {
+            let channels = self.shapes()[id][0];
+            as_slice(self.stored(id)).map(|values| Part { values, channels })
+        };
+        self.sources(tensor).into_iter().filter_map(part).collect()
+    }
+
+    fn conv_f32(&self, step: &Step, prepared: &Prepared, output: &mut Buffer) {
+        let (StepOp::ConvF32 { activation, .. }, Prepared::ConvF32 { weights, bias }, Buffer::F32(y)) =
+            (&step.op, prepared, output)
+        else {
+            return unreachable_by_validation();
+        };
+        let parts = self.parts(step.inputs[0], |stored| match stored {
+            Stored::F32(values) => Some(values),
+            _ => None,
+        });
+        let input = Pixels { parts: &parts, size: self.size(step.inputs[0]), padding: 0.0 };
+        let (isa, y) = (self.isa(), &mut y[..self.len(step.output)]);
+        convolve(isa, weights, input, self.size(step.output), y, |tile: Finished<'_, f32, f32>| {
+            simd::bias_activation(isa, tile.sums, tile.pixels, &bias[tile.channels.start..], *activation);
+            tile.store(|value| value);
+        });
+    }
+
+    fn conv_i8(&self, step: &Step, prepared: &Prepared, output: &mut Buffer) {
+        let Prepared::ConvI8 { weights, channels, table } = prepared else {
+            return unreachable_by_validation();
+        };
+        let parts = self.parts(step.inputs[0], |stored| match stored {
+            Stored::U8(values) => Some(values),
+            _ => None,
+        });
+        let zero_point = self.format(step.inputs[0]).params().map_or(0, |p| p.zero_point);
+        let padding = to_offset(zero_point as i8);
+        let input = Pixels { parts: &parts, size: self.size(step.inputs[0]), padding };
+        let (size, len, isa) = (self.size(step.output), self.len(step.output), self.isa());
+        match output {
+            Buffer::U8(y) => convolve(isa, weights, input, size, &mut y[..len], |tile| {
+                self.finish_u8(tile, channels, table.as_ref());
+            }),
+            Buffer::I16(y) => convolve(isa, weights, input, size, &mut y[..len], |tile| {
+                simd::requantize(isa, tile.sums, tile.pixels, &channels.from(tile.channels.start));
+                match table.as_ref().map(|table| &table.values) {
+                    Some(Entries::I16(values)) => tile.store(|argument| values[argument as usize]),
+                    _ => tile.store(|q| q as i16),
+                }
+            }),
+            Buffer::F32(_) => unreachable_by_validation(),
+        }
+    }
+
+    fn finish_u8(&self, tile: Finished<'_, i32, u8>, channels: &Channels, table: Option<&Table>) {
+        let table = table.and_then(|table| match &table.values {
+            Entries::U8(bytes) => Some(bytes),
+            Entries::I16(_) => None,
+        });
+        let target = Target {
+            values: &mut tile.out[tile.channels.start..],
+            stride: tile.stride,
+            channels: tile.channels.len(),
+        };
+        let how = channels.from(tile.channels.start);
+        simd::finish_u8(self.isa(), tile.sums, tile.pixels, &how, table, target);
+    }
+
+    fn activation(&self, step: &Step, table: Option<&Table>, output: &mut Buffer) {
+        let StepOp::Activation(activation) = &step.op else { return unreachable_by_validation() };
+        let len = self.len(step.output);
+        let first = table.map_or(0, |table| table.first);
+        let index = |q: i32| (q - first) as usize;
+        match (self.stored(step.inputs[0]), output, table.map(|table| &table.values)) {
+            (Stored::F32(x), Buffer::F32(y), _) => {
+                y[..len].copy_from_slice(x);
+                simd::activate(self.isa(), &mut y[..len], *activation);
+            }
+            (Stored::U8(x), Buffer::U8(y), Some(Entries::U8(t))) => {
+                elementwise::map(x, &mut y[..len], |q| t.get(index(q.integer())));
+            }
+            (Stored::I16(x), Buffer::U8(y), Some(Entries::U8(t))) => {
+                elementwise::map(x, &mut y[..len], |q| t.get(index(q.integer())));
+            }
+            (Stored::U8(x), Buffer::I16(y), Some(Entries::I16(t))) => {
+                elementwise::map(x, &mut y[..len], |q| t[index(q.integer())]);
+            }
+            (Stored::I16(x), Buffer::I16(y), Some(Entries::I16(t))) => {
+                elementwise::map(x, &mut y[..len], |q| t[index(q.integer())]);
+            }
+            _ => unreachable_by_validation(),
+        }
+    }
+
+    fn add(&self, step: &Step, output: &mut Buffer) {
+        let StepOp::Add { multipliers, rounding } = &step.op else { return unreachable_by_validation() };
+        let len = self.len(step.output);
+        let [a, b] = [0, 1].map(|i| self.stored(step.inputs[i]));
+        if let (Stored::F32(a), Stored::F32(b), Buffer::F32(y)) = (a, b, &mut *output) {
+            return elementwise::add_f32(a, b, &mut y[..len]);
+        }
+        let zero_point = |id: usize| self.format(id).params().map_or(0, |p| p.zero_point);
+        let (Some(multipliers), Some(range)) = (multipliers, self.format(step.output).range()) else {
+            return unreachable_by_validation();
+        };
+        let how = Sum {
+            mantissas: [multipliers.mantissas[0], multipliers.mantissas[1]],
+            shift: multipliers.shift.into(),
+            rounding: *rounding,
+            zero_points: [step.inputs[0], step.inputs[1], step.output].map(zero_point),
+            range,
+        };
+        macro_rules! add {
+            ($a:expr, $b:expr) => {
+                match output {
+                    Buffer::U8(y) => elementwise::add(self.isa(), $a, $b, &how, &mut y[..len]),
+                    Buffer::I16(y) => elementwise::add(self.isa(), $a, $b, &how, &mut y[..len]),
+                    Buffer::F32(_) => unreachable_by_validation(),
+                }
+            };
+        }
+        match (a, b) {
+            (Stored::U8(a), Stored::U8(b)) => add!(a, b),
+            (Stored::U8(a), Stored::I16(b)) => add!(a, b),
+            (Stored::I16(a), Stored::U8(b)) => add!(a, b),
+            (Stored::I16(a), Stored::I16(b)) => add!(a, b),
+            _ => unreachable_by_validation(),
+        }
+    }
+
+    /// Carries out a concatenation whose parts can't stay where they are.
+    fn concat(&self, step: &Step, tables: &[Option<Box<[u8; 256]>>], output: &mut Buffer) {
+        let len = self.len(step.output);
+        let stride = self.shapes()[step.output][0];
+        let mut at = 0;
+        for (&id, table) in step.inputs.iter().zip(tables) {
+            let channels = self.shapes()[id][0];
+            let place = (stride, at, channels);
+            match (self.stored(id), &mut *output, table) {
+                (Stored::F32(x), Buffer::F32(y), _) => place_channels(x, &mut y[..len], place, |v| v),
+                (Stored::I16(x), Buffer::I16(y), _) => place_channels(x, &mut y[..len], place, |v| v),
+                (Stored::U8(x), Buffer::U8(y), None) => place_channels(x, &mut y[..len], place, |v| v),
+                (Stored::U8(x), Buffer::U8(y), Some(table)) => {
+                    place_channels(x, &mut y[..len], place, |v| table[usize::from(v)]);
+                }
+                _ => unreachable_by_validation(),
+            }
+            at += channels;
+        }
+    }
+
+    fn spatial<T: spatial::Ordered>(&self, step: &Step, input: &[T], output: &mut [T]) {
+        let [channels, height, width] = self.shapes()[step.inputs[0]];
+        match step.op {
+            StepOp::MaxPool { kernel, stride, padding } => {
+                let (window, out_width) = (Window { kernel, stride, padding }, self.size(step.output)[1]);
+                spatial::max_pool(input, [height, width], channels, window, out_width, output);
+            }
+            StepOp::Upsample { scale } => spatial::upsample(input, width, channels, scale, output),
+            StepOp::SpaceToDepth => spatial::space_to_depth(input, width, channels, output),
+            _ => unreachable_by_validation(),
+        }
+    }
+}
+
+/// Puts `channels` of every pixel in their place, from `at` on, among the `stride` channels of the output's.
+fn place_channels<T: Copy>(
+    input: &[T],
+    output: &mut [T],
+    (stride, at, channels): (usize, usize, usize),
+    f: impl Fn(T) -> T,
+) {
+    for (out, pixel) in output.chunks_exact_mut(stride).zip(input.chunks_exact(channels)) {
+        out[at..at + channels].iter_mut().zip(pixel).for_each(|(out, &v)| *out = f(v));
+    }
+}
