@@ -62,19 +62,22 @@ impl Activation {
 /// degree 7 on `|r| <= ln 2 / 2`. Branch-free, so that loops over it vectorise.
 #[inline(always)]
 fn exp(x: f32) -> f32 {
-    /// Adding and subtracting 1.5 * 2^23 rounds to an integer, half to even.
+    /// Adding 1.5 * 2^23 rounds to an integer, half to even, which is then in the low bits.
     const ROUNDER: f32 = 12_582_912.0;
     /// ln 2 in two parts, the first with few enough bits that `n * LN2_HIGH` is exact.
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
     let x = x.clamp(-87.0, 88.0);
-    let n = x.mul_add(std::f32::consts::LOG2_E, ROUNDER) - ROUNDER;
+    let rounded = x.mul_add(std::f32::consts::LOG2_E, ROUNDER);
+    let n = rounded - ROUNDER;
     let r = n.mul_add(-LN2_LOW, n.mul_add(-LN2_HIGH, x));
     let mut p = 1.0 / 5040.0;
     for c in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
         p = r.mul_add(p, c);
     }
-    p * f32::from_bits(((n as i32 + 127) as u32) << 23)
+    // A cast would look after numbers that don't occur here, one by one.
+    let exponent = rounded.to_bits().wrapping_sub(ROUNDER.to_bits()).wrapping_add(127);
+    p * f32::from_bits(exponent << 23)
 }
 
 #[cfg(test)]
