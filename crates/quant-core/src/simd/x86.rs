@@ -3,7 +3,7 @@
 //! The float tile is written out because the compiler does not keep its accumulators in registers by itself. The integer tile: pairs of 16-bit values are multiplied and added into 32 bits by one instruction (`vpmaddwd` and an addition;
 //! `vpdpwssd` with VNNI). With all values in `[-128, 127]` a pair's sum is far from overflow, so both equal the portable loop.
 
-use super::{MR, NR, Requantize, Tile, portable};
+use super::{MR, NR, Requantize, Tile, Work, portable};
 use crate::Activation;
 use std::arch::x86_64::*;
 
@@ -28,6 +28,16 @@ recompile! { "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni":
     requantize_avx512 = portable::requantize => (sums: &mut [i32], how: &Requantize);
     bias_activation_avx512 = portable::bias_activation => (values: &mut [f32], bias: f32, activation: Option<Activation>);
     quantize_avx512 = portable::quantize => (values: &[f32], out: &mut [i32], scale: f32, zero_point: i32, range: (i32, i32));
+}
+
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn run_avx2<W: Work>(work: W) -> W::Output {
+    work.run()
+}
+
+#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
+pub(super) fn run_avx512<W: Work>(work: W) -> W::Output {
+    work.run()
 }
 
 #[target_feature(enable = "avx2")]
