@@ -10,9 +10,10 @@
 //! 4. Sums start in single precision, over so few values that this costs no more than a few of its last bits.
 //! 5. Neighbouring values are counted in tables of their own, since one more in the bin just written has to wait for that. Zeros, of
 //!    which a ReLU leaves many, would wait even so: they have a place for each lane.
-//! 6. Where the CPU has AVX2, the same code is compiled once more for it. Results are the same to the bit.
+//! 6. The loops are compiled for each instruction set. Results are the same to the bit.
 
 use crate::BINS;
+use quant_core::{Isa, Work};
 
 /// Codes of values: the bin if it is `> 0`, [`BINS`] more if it is negative, and [`ZERO`] and the lane more if it is zero.
 const CODES: usize = 4 * BINS;
@@ -73,11 +74,7 @@ fn survey_any(block: &[f32]) -> Survey {
 /// In the order of addition there are at most 13 roundings to single precision above a value, so that the errors are below 2^-20 of
 /// the sum of magnitudes and of the sum of squares.
 fn survey_finite(block: &[f32]) -> Survey {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(found) = avx2::survey_finite(block) {
-        return found;
-    }
-    survey_runs(block)
+    Isa::detect().run(SurveyRuns(block))
 }
 
 #[inline(always)]
@@ -163,11 +160,7 @@ pub(crate) fn count(block: &[f32], all_finite: bool, exponent: i32, tally: &mut 
 }
 
 fn count_finite(block: &[f32], exponent: i32, tally: &mut Tally) {
-    #[cfg(target_arch = "x86_64")]
-    if avx2::count_finite(block, exponent, tally).is_some() {
-        return;
-    }
-    count_codes(block, exponent, tally);
+    Isa::detect().run(CountCodes { block, exponent, tally });
 }
 
 #[inline(always)]
@@ -205,28 +198,31 @@ fn code_of(x: f32, per_width: f32, lane: usize) -> u32 {
     if x == 0.0 { (ZERO + lane) as u32 } else { code }
 }
 
-/// The same loops, compiled for AVX2; `None` where the CPU doesn't have it.
-#[cfg(target_arch = "x86_64")]
-#[allow(unsafe_code, reason = "to call code for a CPU that was asked for its abilities")]
-mod avx2 {
-    use super::{Survey, Tally};
+/// [`survey_runs`], to be compiled for the CPU's instructions.
+struct SurveyRuns<'a>(&'a [f32]);
 
-    pub(super) fn survey_finite(block: &[f32]) -> Option<Survey> {
-        #[target_feature(enable = "avx2")]
-        fn compiled(block: &[f32]) -> Survey {
-            super::survey_runs(block)
-        }
-        // SAFETY: the CPU has AVX2.
-        is_x86_feature_detected!("avx2").then(|| unsafe { compiled(block) })
+impl Work for SurveyRuns<'_> {
+    type Output = Survey;
+
+    #[inline(always)]
+    fn run(self) -> Survey {
+        survey_runs(self.0)
     }
+}
 
-    pub(super) fn count_finite(block: &[f32], exponent: i32, tally: &mut Tally) -> Option<()> {
-        #[target_feature(enable = "avx2")]
-        fn compiled(block: &[f32], exponent: i32, tally: &mut Tally) {
-            super::count_codes(block, exponent, tally);
-        }
-        // SAFETY: the CPU has AVX2.
-        is_x86_feature_detected!("avx2").then(|| unsafe { compiled(block, exponent, tally) })
+/// [`count_codes`], likewise.
+struct CountCodes<'a> {
+    block: &'a [f32],
+    exponent: i32,
+    tally: &'a mut Tally,
+}
+
+impl Work for CountCodes<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        count_codes(self.block, self.exponent, self.tally);
     }
 }
 
@@ -269,6 +265,22 @@ mod tests {
             checked += 1;
         }
         assert!(checked > 20_000);
+    }
+
+    #[test]
+    fn every_instruction_set_sees_and_counts_the_same() {
+        let values: Vec<f32> = values().into_iter().filter(|x| x.is_finite() && x.abs() < 1.0).collect();
+        for block in values.chunks(BLOCK) {
+            let seen = Isa::available().into_iter().map(|isa| {
+                let (mut tally, mut counts) = (Tally::new(), [[0; BINS]; 2]);
+                isa.run(CountCodes { block, exponent: 0, tally: &mut tally });
+                let [positive, negative] = &mut counts;
+                tally.move_to(positive, negative);
+                (isa.run(SurveyRuns(block)), counts)
+            });
+            let seen: Vec<_> = seen.collect();
+            assert!(seen.windows(2).all(|pair| pair[0] == pair[1]));
+        }
     }
 
     #[test]

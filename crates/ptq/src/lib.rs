@@ -1,5 +1,5 @@
 #![doc = include_str!("../README.md")]
-#![deny(unsafe_code)] // but for one call in `counting`
+#![forbid(unsafe_code)]
 
 mod adaround;
 pub mod analysis;

@@ -29,5 +29,5 @@ pub use quantizer::{Granularity, QuantParams, QuantSpec, Scheme, fake_quantize};
 pub use recording::Recording;
 pub use resume::Remainder;
 pub use rounding::{Rounding, round, saturate, shift_right};
-pub use simd::Isa;
+pub use simd::{Isa, Work};
 pub use values::Values;

@@ -3,7 +3,7 @@
 //! A tile is worked off in parts of 6 pixels x 16 channels (12 registers of sums). There is no exact product of bytes: `vpmaddubsw`
 //! saturates at 16 bits. So bytes are widened to 16 bits on the way, and `vpmaddwd` multiplies two pairs and adds the products.
 
-use super::{Bytes, Integer, Requantize, Rows, Sum, TILE_CHANNELS, Target, Tile, Weights, portable};
+use super::{Bytes, Integer, Requantize, Rows, Sum, TILE_CHANNELS, Target, Tile, Weights, Work, portable};
 use crate::Activation;
 use std::arch::x86_64::*;
 
@@ -24,6 +24,11 @@ recompile! {
     bias_activation(sums: &mut Tile<f32>, pixels: usize, bias: &[f32], activation: Option<Activation>);
     activate(values: &mut [f32], activation: Activation);
     quantize(values: &[f32], out: &mut [i32], scale: f32, zero_point: i32, range: (i32, i32));
+}
+
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn run<W: Work>(work: W) -> W::Output {
+    work.run()
 }
 
 #[target_feature(enable = "avx2,fma")]

@@ -3,7 +3,7 @@
 //! A tile has its sums in 24 registers (12 pixels x 32 channels); each step reads two registers of weights and one group of values of each
 //! pixel, broadcast. `vpdpbusd` multiplies four unsigned by four signed bytes and adds the products to 32 bits without saturation.
 
-use super::{Bytes, Integer, Requantize, Rows, Sum, TILE_CHANNELS, Target, Tile, Weights, portable};
+use super::{Bytes, Integer, Requantize, Rows, Sum, TILE_CHANNELS, Target, Tile, Weights, Work, portable};
 use crate::{Activation, Rounding};
 use std::arch::x86_64::*;
 
@@ -22,6 +22,11 @@ recompile! {
     bias_activation(sums: &mut Tile<f32>, pixels: usize, bias: &[f32], activation: Option<Activation>);
     activate(values: &mut [f32], activation: Activation);
     quantize(values: &[f32], out: &mut [i32], scale: f32, zero_point: i32, range: (i32, i32));
+}
+
+#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
+pub(super) fn run<W: Work>(work: W) -> W::Output {
+    work.run()
 }
 
 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]

@@ -14,6 +14,7 @@ mod portable;
 
 use crate::layout::OFFSET;
 use crate::{Activation, Rounding};
+use std::sync::OnceLock;
 
 /// Pixels of one tile.
 pub(crate) const TILE_PIXELS: usize = 12;
@@ -97,7 +98,8 @@ impl Isa {
     /// The fastest.
     #[must_use]
     pub fn detect() -> Isa {
-        Self::available().pop().unwrap_or(Isa(Level::Portable))
+        static DETECTED: OnceLock<Isa> = OnceLock::new();
+        *DETECTED.get_or_init(|| Self::available().pop().unwrap_or(Isa(Level::Portable)))
     }
 
     /// A name for reports.
@@ -109,6 +111,51 @@ impl Isa {
             Level::Avx2 => "avx2",
             #[cfg(target_arch = "x86_64")]
             Level::Avx512Vnni => "avx512-vnni",
+        }
+    }
+}
+
+/// A loop to be compiled for an instruction set: see [`Isa::run`].
+pub trait Work {
+    /// What it gives.
+    type Output;
+
+    /// The loop itself. Mark it, and what it calls, `#[inline(always)]`: only what is inlined gets the instructions.
+    fn run(self) -> Self::Output;
+}
+
+impl Isa {
+    /// Does `work` with code that was compiled for this instruction set. Rust keeps to the order of floating-point operations, so the
+    /// result is the same on every instruction set.
+    ///
+    /// ```
+    /// use quant_core::{Isa, Work};
+    ///
+    /// struct Largest<'a>(&'a [f32]);
+    ///
+    /// impl Work for Largest<'_> {
+    ///     type Output = f32;
+    ///
+    ///     #[inline(always)]
+    ///     fn run(self) -> f32 {
+    ///         self.0.iter().fold(0.0, |a, &b| if b > a { b } else { a })
+    ///     }
+    /// }
+    ///
+    /// assert_eq!(Isa::detect().run(Largest(&[1.0, 3.0, 2.0])), 3.0);
+    /// ```
+    #[inline]
+    pub fn run<W: Work>(self, work: W) -> W::Output {
+        match self.0 {
+            Level::Portable => work.run(),
+            // SAFETY: an `Isa` of this level exists only where `Isa::available` has found its instructions.
+            #[cfg(target_arch = "x86_64")]
+            #[allow(unsafe_code)]
+            Level::Avx2 => unsafe { avx2::run(work) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            #[allow(unsafe_code)]
+            Level::Avx512Vnni => unsafe { avx512::run(work) },
         }
     }
 }
