@@ -3,7 +3,7 @@
 use crate::kernels::conv::PackedWeights;
 use crate::kernels::elementwise;
 use crate::layout::OFFSET;
-use crate::simd::{Requantize, TILE_CHANNELS};
+use crate::simd::{Requantize, TILE_CHANNELS, is_moderate};
 use crate::table::Table;
 use crate::{Format, Program, Rounding, Step, StepOp};
 
@@ -25,12 +25,13 @@ pub(crate) struct Channels {
     zero_point: i32,
     low: i32,
     high: i32,
+    moderate: bool,
 }
 
 impl Channels {
     /// Those of a tile, whose first channel is given.
     pub(crate) fn from(&self, first: usize) -> Requantize<'_> {
-        let Self { bias, mantissa, shift, rounding, zero_point, low, high } = self;
+        let Self { bias, mantissa, shift, rounding, zero_point, low, high, moderate } = self;
         Requantize {
             bias: &bias[first..],
             mantissa: &mantissa[first..],
@@ -39,6 +40,7 @@ impl Channels {
             zero_point: *zero_point,
             low: *low,
             high: *high,
+            moderate: *moderate,
         }
     }
 
@@ -62,17 +64,20 @@ impl Channels {
             // Modulo 2^32, as the sums are; what they add up to fits.
             bias.wrapping_sub(weights.wrapping_mul(input_zero + i32::from(OFFSET)))
         });
-        let (mantissa, shift) =
-            program.i32(multipliers).chunks_exact(2).map(|pair| (pair[0], pair[1])).unzip();
+        let pairs = program.i32(multipliers).chunks_exact(2);
+        let (mantissa, shift): (Vec<i32>, Vec<i32>) = pairs.map(|pair| (pair[0], pair[1])).unzip();
+        let zero_point = params.zero_point - base;
+        let moderate = is_moderate(&shift, zero_point);
         Some(Self {
             bias: padded(bias.collect(), 0),
             mantissa: padded(mantissa, 0),
             // Not out of the ordinary, which would cost the others their fast way.
             shift: padded(shift, 32),
             rounding: *rounding,
-            zero_point: params.zero_point - base,
+            zero_point,
             low: low - base,
             high: high - base,
+            moderate,
         })
     }
 }

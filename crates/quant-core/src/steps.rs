@@ -134,7 +134,7 @@ impl Executor<'_> {
         });
         let input = Pixels { parts: &parts, size: self.size(step.inputs[0]), padding: 0.0 };
         let (isa, y) = (self.isa(), &mut y[..self.len(step.output)]);
-        convolve(isa, weights, input, self.size(step.output), y, |tile: Finished<'_, f32, f32>| {
+        convolve(isa, weights, input, self.size(step.output), y, |tile: &mut Finished<'_, f32, f32>| {
             simd::bias_activation(isa, tile.sums, tile.pixels, &bias[tile.channels.start..], *activation);
             tile.store(|value| value);
         });
@@ -167,18 +167,18 @@ impl Executor<'_> {
         }
     }
 
-    fn finish_u8(&self, tile: Finished<'_, i32, u8>, channels: &Channels, table: Option<&Table>) {
+    fn finish_u8(&self, tile: &mut Finished<'_, i32, u8>, channels: &Channels, table: Option<&Table>) {
         let table = table.and_then(|table| match &table.values {
             Entries::U8(bytes) => Some(bytes),
             Entries::I16(_) => None,
         });
-        let target = Target {
+        let mut target = Target {
             values: &mut tile.out[tile.channels.start..],
             stride: tile.stride,
             channels: tile.channels.len(),
         };
         let how = channels.from(tile.channels.start);
-        simd::finish_u8(self.isa(), tile.sums, tile.pixels, &how, table, target);
+        simd::finish_u8(self.isa(), tile.sums, tile.pixels, &how, table, &mut target);
     }
 
     fn activation(&self, step: &Step, table: Option<&Table>, output: &mut Buffer) {

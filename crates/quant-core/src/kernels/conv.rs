@@ -179,7 +179,7 @@ pub(crate) struct Finished<'a, S, O> {
 
 impl<S: Copy, O> Finished<'_, S, O> {
     /// Puts `f` of every sum in its place.
-    pub(crate) fn store(self, f: impl Fn(S) -> O) {
+    pub(crate) fn store(&mut self, f: impl Fn(S) -> O) {
         let count = self.channels.len();
         for (sums, out) in self.sums[..self.pixels].iter().zip(self.out.chunks_exact_mut(self.stride)) {
             let out = &mut out[self.channels.start..][..count];
@@ -195,7 +195,7 @@ pub(crate) fn convolve<T: Element, O: Copy + Send + Sync>(
     input: Pixels<'_, T>,
     output_size: [usize; 2],
     output: &mut [O],
-    finish: impl Fn(Finished<'_, T::Sum, O>) + Sync,
+    finish: impl Fn(&mut Finished<'_, T::Sum, O>) + Sync,
 ) {
     let channels = weights.geometry.out_channels;
     let convolution = Convolution { isa, weights, input, output_width: output_size[1], finish };
@@ -270,14 +270,14 @@ impl<T: Element, F> Convolution<'_, T, F> {
     /// Computes the channels of one group of the pixels from `first` on, at most [`RUN_PIXELS`], all of whose channels `out` holds.
     fn run<O: Copy>(&self, first: usize, group: usize, out: &mut [O], Scratch(patches): &mut Scratch<T>)
     where
-        F: Fn(Finished<'_, T::Sum, O>),
+        F: Fn(&mut Finished<'_, T::Sum, O>),
     {
         let (stride, depth) = (self.weights.geometry.out_channels, self.weights.depth());
         let count = out.len() / stride;
-        patches.resize(RUN_PIXELS * depth, T::default());
         let tiles = || (0..count).step_by(TILE_PIXELS).map(|start| (start, (count - start).min(TILE_PIXELS)));
         for (start, pixels) in tiles() {
             if !self.is_in_place(first + start, pixels) {
+                patches.resize((RUN_PIXELS * depth).max(patches.len()), T::default());
                 self.build(first + start, group, &mut patches[start * depth..(start + pixels) * depth]);
             }
         }
@@ -294,7 +294,7 @@ impl<T: Element, F> Convolution<'_, T, F> {
             let weights = Weights { values: &strip.values, channels: strip.width };
             for ((start, pixels), rows) in tiles().zip(&rows) {
                 T::tile(self.isa, rows.as_slice(), weights, pixels, &mut sums);
-                (self.finish)(Finished {
+                (self.finish)(&mut Finished {
                     sums: &mut sums,
                     pixels,
                     channels: strip.channels.clone(),

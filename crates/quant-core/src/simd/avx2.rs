@@ -20,7 +20,7 @@ macro_rules! recompile {
 
 recompile! {
     requantize(sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'_>);
-    finish_u8(sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'_>, table: Option<&Bytes>, target: Target<'_>);
+    finish_u8(sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'_>, table: Option<&Bytes>, target: &mut Target<'_>);
     bias_activation(sums: &mut Tile<f32>, pixels: usize, bias: &[f32], activation: Option<Activation>);
     activate(values: &mut [f32], activation: Activation);
     quantize(values: &[f32], out: &mut [i32], scale: f32, zero_point: i32, range: (i32, i32));

@@ -197,7 +197,7 @@ fn load_i32(values: &[i32]) -> __m512i {
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 #[allow(unsafe_code)]
 pub(super) fn requantize(sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'_>) {
-    if how.rounding != Rounding::HalfUp || !how.is_moderate() {
+    if how.rounding != Rounding::HalfUp || !how.moderate {
         return portable::requantize(sums, pixels, how);
     }
     for first in (0..TILE_CHANNELS).step_by(LANES) {
@@ -218,10 +218,10 @@ pub(super) fn finish_u8(
     pixels: usize,
     how: &Requantize<'_>,
     table: Option<&Bytes>,
-    target: Target<'_>,
+    target: &mut Target<'_>,
 ) {
     let whole = target.channels.is_multiple_of(LANES);
-    if how.rounding != Rounding::HalfUp || !how.is_moderate() || !whole {
+    if how.rounding != Rounding::HalfUp || !how.moderate || !whole {
         return portable::finish_u8(sums, pixels, how, table, target);
     }
     for first in (0..target.channels).step_by(LANES) {

@@ -51,7 +51,7 @@ pub(crate) struct Weights<'a, W> {
 /// Whether rows and weights have the lengths that a tile of `pixels` reads.
 ///
 /// The one check in front of all unchecked reads.
-fn fits<T, W>(rows: &[Rows<'_, T>], weights: Weights<'_, W>, pixels: usize) -> bool {
+fn fits<T, W: Copy>(rows: &[Rows<'_, T>], weights: Weights<'_, W>, pixels: usize) -> bool {
     let depth: usize = rows.iter().map(|rows| rows.depth).sum();
     (1..=TILE_PIXELS).contains(&pixels)
         && [TILE_CHANNELS, TILE_CHANNELS / 2].contains(&weights.channels)
@@ -218,6 +218,8 @@ pub(crate) struct Requantize<'a> {
     pub(crate) zero_point: i32,
     pub(crate) low: i32,
     pub(crate) high: i32,
+    /// Whether all shifts are [moderate](is_moderate).
+    pub(crate) moderate: bool,
 }
 
 impl Requantize<'_> {
@@ -225,15 +227,14 @@ impl Requantize<'_> {
     fn fits(&self) -> bool {
         [self.bias, self.mantissa, self.shift].iter().all(|channels| channels.len() >= TILE_CHANNELS)
     }
+}
 
-    /// Whether every factor is below one half, and halves and zero points can be added before the shift: a product has less than 2^62,
-    /// they less than 2^61 and 2^61.
-    #[cfg(target_arch = "x86_64")]
-    fn is_moderate(&self) -> bool {
-        let zero_bits = u32::BITS - self.zero_point.unsigned_abs().leading_zeros();
-        let most = 60.min(61 - zero_bits as i32);
-        self.shift[..TILE_CHANNELS].iter().all(|shift| (32..=most).contains(shift))
-    }
+/// Whether every factor is below one half, and halves and zero points can be added before the shift: a product has less than 2^62,
+/// they less than 2^61 and 2^61.
+pub(crate) fn is_moderate(shifts: &[i32], zero_point: i32) -> bool {
+    let zero_bits = u32::BITS - zero_point.unsigned_abs().leading_zeros();
+    let most = 60.min(61 - zero_bits as i32);
+    shifts.iter().all(|shift| (32..=most).contains(shift))
 }
 
 /// `sums[p][n] = clamp(round((sums[p][n] + bias[n]) * mantissa[n] / 2^shift[n]) + zero_point, low, high)` for all channels of the tile.
@@ -262,7 +263,7 @@ pub(crate) fn finish_u8(
     pixels: usize,
     how: &Requantize<'_>,
     table: Option<&Bytes>,
-    target: Target<'_>,
+    target: &mut Target<'_>,
 ) {
     assert!((1..=TILE_PIXELS).contains(&pixels) && how.fits() && target.channels <= TILE_CHANNELS);
     assert!(target.values.len() >= (pixels - 1) * target.stride + target.channels);

@@ -69,7 +69,7 @@ pub(super) fn finish_u8(
     pixels: usize,
     how: &Requantize<'_>,
     table: Option<&Bytes>,
-    target: Target<'_>,
+    target: &mut Target<'_>,
 ) {
     requantize(sums, pixels, how);
     for (sums, out) in sums[..pixels].iter().zip(target.values.chunks_mut(target.stride)) {
