@@ -82,8 +82,8 @@ pub enum Error {
         /// Their type.
         element: &'static str,
     },
-    /// Integer sums could leave 32 bits.
-    #[error("{step}: the sums of output channel {channel} can reach {bound}, beyond 32 bits")]
+    /// Integer sums could leave the range that they are computed in.
+    #[error("{step}: the sums of output channel {channel} can reach {bound}, beyond {limit}")]
     Accumulator {
         /// The step.
         step: String,
@@ -91,6 +91,8 @@ pub enum Error {
         channel: usize,
         /// The largest magnitude possible.
         bound: i64,
+        /// The largest magnitude allowed.
+        limit: i64,
     },
     /// Sizes of a run don't fit.
     #[error("{step}: sizes don't fit: {rule} (channels, height, width: {shape:?})")]

@@ -1,6 +1,6 @@
 //! Saved programs: a safetensors container.
 //!
-//! Constants are tensors of one dimension and type `F32`, `I8` or `I32` under their names. The container's metadata has one key,
+//! Constants are tensors of one dimension and type `F32`, `I8`, `I16`, `I32` or `I64` under their names. The container's metadata has one key,
 //! `quant-program`, with a JSON object: `sha256` and `body`. The body holds `version` (1), `program` (the [`Description`]) and
 //! `metadata` (the program's own, sorted by key). One key, because the container keeps its keys in no particular order, and equal
 //! programs shall be equal files.
@@ -145,14 +145,20 @@ fn encode<'a>(name: &'a str, constant: &Constant) -> Encoded<'a> {
         Constant::F32(values) => (name, Dtype::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
         Constant::I32(values) => (name, Dtype::I32, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
         Constant::I8(values) => (name, Dtype::I8, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
+        Constant::I16(values) => (name, Dtype::I16, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
+        Constant::I64(values) => (name, Dtype::I64, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
     }
 }
 
 fn decode(view: &TensorView<'_>) -> Option<Constant> {
-    let words = || view.data().chunks_exact(4).map(|b| [b[0], b[1], b[2], b[3]]);
+    fn words<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> {
+        bytes.as_chunks::<N>().0.iter().copied()
+    }
     Some(match view.dtype() {
-        Dtype::F32 => Constant::F32(words().map(f32::from_le_bytes).collect()),
-        Dtype::I32 => Constant::I32(words().map(i32::from_le_bytes).collect()),
+        Dtype::F32 => Constant::F32(words(view.data()).map(f32::from_le_bytes).collect()),
+        Dtype::I16 => Constant::I16(words(view.data()).map(i16::from_le_bytes).collect()),
+        Dtype::I32 => Constant::I32(words(view.data()).map(i32::from_le_bytes).collect()),
+        Dtype::I64 => Constant::I64(words(view.data()).map(i64::from_le_bytes).collect()),
         Dtype::I8 => Constant::I8(view.data().iter().map(|&b| b as i8).collect()),
         _ => return None,
     })

@@ -94,6 +94,22 @@ impl Multiplier {
     }
 }
 
+impl Multiplier {
+    /// As [`Multiplier::apply`] for a sum of 64 bits; results that would not fit 62 bits become the nearest that do.
+    #[must_use]
+    pub fn apply_wide(&self, value: i64, rounding: Rounding) -> i64 {
+        /// What tells below from above one half.
+        const FRACTION_BITS: u32 = 2;
+        let (product, shift) = (i128::from(value) * i128::from(self.mantissa), u32::from(self.shift));
+        let dropped = shift.saturating_sub(FRACTION_BITS);
+        let kept = product >> dropped;
+        // The last bit stands for all that were dropped: rounding only asks whether they are zero.
+        let sticky = i128::from(kept << dropped != product);
+        let limit = 1i128 << 62;
+        shift_right((kept | sticky).clamp(-limit, limit) as i64, shift - dropped, rounding)
+    }
+}
+
 /// Factors with one common shift, so that their products can be added before the one rounding; mantissas of 24 bits whatever the
 /// [`ScaleForm`] of other steps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,6 +174,28 @@ mod tests {
             let multiplier = Multiplier::from_real(factor, ScaleForm::MantissaShift { bits }).unwrap();
             let relative = (multiplier.real() / factor - 1.0).abs();
             proptest::prop_assert!(relative <= libm::ldexp(1.0, -i32::from(bits)), "{relative}");
+        }
+
+        #[test]
+        fn wide_sums_are_rounded_once(value in -(1i64 << 46)..1 << 46, mantissa in 0i32..=i32::MAX, shift in 0u8..=62, exact: bool) {
+            // Halves and whole numbers are rare by chance.
+            let value = if exact { value >> 20 << 20 } else { value };
+            let factor = Multiplier { mantissa: if exact { mantissa >> 16 << 16 } else { mantissa }, shift };
+            let product = i128::from(value) * i128::from(factor.mantissa);
+            let (floor, one) = (product >> shift, 1i128 << shift);
+            let twice = 2 * (product - (floor << shift));
+            let limit = 1i128 << 60;
+            proptest::prop_assume!(floor.abs() < limit);
+            for rounding in Rounding::ALL {
+                let up = match rounding {
+                    Rounding::HalfUp => twice >= one,
+                    Rounding::HalfAway => twice > one || (twice == one && product > 0),
+                    Rounding::HalfEven => twice > one || (twice == one && floor & 1 == 1),
+                    Rounding::Floor => false,
+                    Rounding::Truncate => product < 0 && twice > 0,
+                };
+                proptest::prop_assert_eq!(i128::from(factor.apply_wide(value, rounding)), floor + i128::from(up), "{:?}", rounding);
+            }
         }
 
         #[test]

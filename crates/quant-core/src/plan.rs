@@ -41,7 +41,9 @@ fn check_count(step: &str, shape: [usize; 3]) -> Result<(), Error> {
 
 fn output_size(op: &StepOp, size: [usize; 2]) -> Option<[usize; 2]> {
     match *op {
-        StepOp::ConvF32 { geometry, .. } | StepOp::ConvI8 { geometry, .. } => geometry.output_size(size),
+        StepOp::ConvF32 { geometry, .. }
+        | StepOp::ConvI8 { geometry, .. }
+        | StepOp::ConvI16 { geometry, .. } => geometry.output_size(size),
         StepOp::MaxPool { kernel, stride, padding } => ConvGeometry {
             in_channels: 1,
             out_channels: 1,
@@ -138,7 +140,9 @@ fn joined(program: &Program) -> Vec<Option<Vec<usize>>> {
         let StepOp::Concat { rescale, .. } = &step.op else { continue };
         let readers = || program.steps().iter().filter(|reader| reader.inputs.contains(&step.output));
         let pixels_as_they_lie = |reader: &Step| match reader.op {
-            StepOp::ConvF32 { geometry, .. } | StepOp::ConvI8 { geometry, .. } => geometry.is_pointwise(),
+            StepOp::ConvF32 { geometry, .. }
+            | StepOp::ConvI8 { geometry, .. }
+            | StepOp::ConvI16 { geometry, .. } => geometry.is_pointwise(),
             _ => false,
         };
         let whole_groups = step.inputs.iter().all(|&id| {

@@ -3,22 +3,31 @@
 use crate::kernels::conv::PackedWeights;
 use crate::kernels::elementwise;
 use crate::layout::OFFSET;
-use crate::simd::{Requantize, TILE_CHANNELS, is_moderate};
+use crate::simd::{MODERATE_WIDE, Requantize, RequantizeWide, TILE_CHANNELS, is_moderate};
 use crate::table::Table;
-use crate::{Format, Program, Rounding, Step, StepOp};
+use crate::{Format, Multiplier, Program, Rounding, Step, StepOp};
 
 /// Prepared once, when a step first runs.
 pub(crate) enum Prepared {
     ConvF32 { weights: PackedWeights<f32>, bias: Vec<f32> },
-    ConvI8 { weights: PackedWeights<u8>, channels: Channels, table: Option<Table> },
+    ConvI8 { weights: PackedWeights<u8>, channels: Channels<i32>, table: Option<Table> },
+    ConvI16 { weights: PackedWeights<i16>, channels: Channels<i64>, table: Option<Table> },
     Table(Option<Table>),
-    Rescale(Vec<Option<Box<[u8; 256]>>>),
+    Rescale(Vec<Option<Rescale>>),
     Nothing,
 }
 
+/// How an input of a concatenation is re-scaled.
+pub(crate) enum Rescale {
+    /// Stored bytes by stored bytes.
+    Bytes(Box<[u8; 256]>),
+    /// `clamp(round((q - from) * factor) + to)`.
+    Words { from: i32, to: i32, factor: Multiplier, rounding: Rounding },
+}
+
 /// How an integer convolution's sums become integers, by output channel, with as many more channels as a tile may read.
-pub(crate) struct Channels {
-    bias: Vec<i32>,
+pub(crate) struct Channels<B> {
+    bias: Vec<B>,
     mantissa: Vec<i32>,
     shift: Vec<i32>,
     rounding: Rounding,
@@ -28,7 +37,7 @@ pub(crate) struct Channels {
     moderate: bool,
 }
 
-impl Channels {
+impl Channels<i32> {
     /// Those of a tile, whose first channel is given.
     pub(crate) fn from(&self, first: usize) -> Requantize<'_> {
         let Self { bias, mantissa, shift, rounding, zero_point, low, high, moderate } = self;
@@ -43,10 +52,39 @@ impl Channels {
             moderate: *moderate,
         }
     }
+}
 
-    /// What comes out is an argument of `table`, or else a stored value of `output`.
+impl Channels<i64> {
+    /// Those of a tile, whose first channel is given.
+    pub(crate) fn from(&self, first: usize) -> RequantizeWide<'_> {
+        let Self { bias, mantissa, shift, rounding, zero_point, low, high, moderate } = self;
+        RequantizeWide {
+            bias: &bias[first..],
+            mantissa: &mantissa[first..],
+            shift: &shift[first..],
+            rounding: *rounding,
+            zero_point: *zero_point,
+            low: *low,
+            high: *high,
+            moderate: *moderate,
+        }
+    }
+}
+
+/// Where a convolution's sums go: the format that they saturate in, what stands for zero in what is stored, how they are rounded.
+struct Goal {
+    zero_point: i32,
+    low: i32,
+    high: i32,
+    rounding: Rounding,
+}
+
+impl Goal {
+    /// What comes out is an argument of `table`, or else a stored value of the output.
     fn new(program: &Program, step: &Step, table: Option<&Table>) -> Option<Self> {
-        let StepOp::ConvI8 { geometry, weight, bias, multipliers, rounding, activation } = &step.op else {
+        let (StepOp::ConvI8 { rounding, activation, .. } | StepOp::ConvI16 { rounding, activation, .. }) =
+            &step.op
+        else {
             return None;
         };
         let output = program.tensors()[step.output].format;
@@ -57,29 +95,70 @@ impl Channels {
             (None, Format::I8(_)) => -i32::from(OFFSET),
             (None, _) => 0,
         };
-        let input_zero = program.tensors()[step.inputs[0]].format.params().map_or(0, |p| p.zero_point);
-        let rows = program.i8(weight).chunks_exact(geometry.depth());
-        let bias = rows.zip(program.i32(bias)).map(|(row, &bias)| {
-            let weights: i32 = row.iter().map(|&w| i32::from(w)).sum();
-            // Modulo 2^32, as the sums are; what they add up to fits.
-            bias.wrapping_sub(weights.wrapping_mul(input_zero + i32::from(OFFSET)))
-        });
-        let pairs = program.i32(multipliers).chunks_exact(2);
-        let (mantissa, shift): (Vec<i32>, Vec<i32>) = pairs.map(|pair| (pair[0], pair[1])).unzip();
-        let zero_point = params.zero_point - base;
-        let moderate = is_moderate(&shift, zero_point);
         Some(Self {
-            bias: padded(bias.collect(), 0),
-            mantissa: padded(mantissa, 0),
-            // Not out of the ordinary, which would cost the others their fast way.
-            shift: padded(shift, 32),
-            rounding: *rounding,
-            zero_point,
+            zero_point: params.zero_point - base,
             low: low - base,
             high: high - base,
-            moderate,
+            rounding: *rounding,
         })
     }
+}
+
+impl<B: Clone + Default> Channels<B> {
+    fn new(goal: &Goal, bias: Vec<B>, multipliers: &[i32], moderate: impl Fn(&[i32]) -> bool) -> Self {
+        let pairs = multipliers.chunks_exact(2);
+        let (mantissa, shift): (Vec<i32>, Vec<i32>) = pairs.map(|pair| (pair[0], pair[1])).unzip();
+        let moderate = moderate(&shift);
+        Self {
+            bias: padded(bias, B::default()),
+            mantissa: padded(mantissa, 0),
+            // Not out of the ordinary, which would cost the others their fast way.
+            shift: padded(shift, 40),
+            rounding: goal.rounding,
+            zero_point: goal.zero_point,
+            low: goal.low,
+            high: goal.high,
+            moderate,
+        }
+    }
+}
+
+fn conv_i8(program: &Program, step: &Step) -> Option<Prepared> {
+    let StepOp::ConvI8 { geometry, weight, bias, multipliers, activation, .. } = &step.op else {
+        return None;
+    };
+    let table = activation
+        .and_then(|(f, argument)| Table::activation(f, argument, program.tensors()[step.output].format));
+    let goal = Goal::new(program, step, table.as_ref())?;
+    let input_zero = program.tensors()[step.inputs[0]].format.params().map_or(0, |p| p.zero_point);
+    let rows = program.i8(weight).chunks_exact(geometry.depth());
+    let bias = rows.zip(program.i32(bias)).map(|(row, &bias)| {
+        let weights: i32 = row.iter().map(|&w| i32::from(w)).sum();
+        // Modulo 2^32, as the sums are; what they add up to fits.
+        bias.wrapping_sub(weights.wrapping_mul(input_zero + i32::from(OFFSET)))
+    });
+    let moderate = |shifts: &[i32]| is_moderate(shifts, goal.zero_point);
+    let channels = Channels::new(&goal, bias.collect(), program.i32(multipliers), moderate);
+    let weights = PackedWeights::new(*geometry, program.i8(weight));
+    Some(Prepared::ConvI8 { weights, channels, table })
+}
+
+fn conv_i16(program: &Program, step: &Step) -> Option<Prepared> {
+    let StepOp::ConvI16 { geometry, weight, bias, multipliers, activation, .. } = &step.op else {
+        return None;
+    };
+    let table = activation
+        .and_then(|(f, argument)| Table::activation(f, argument, program.tensors()[step.output].format));
+    let goal = Goal::new(program, step, table.as_ref())?;
+    let input_zero = program.tensors()[step.inputs[0]].format.params().map_or(0, |p| p.zero_point);
+    let weight = program.i16(weight);
+    let rows = weight.chunks_exact(geometry.depth());
+    let bias = rows
+        .zip(program.i64(bias))
+        .map(|(row, &bias)| bias - row.iter().map(|&w| i64::from(w)).sum::<i64>() * i64::from(input_zero));
+    let moderate = |shifts: &[i32]| shifts.iter().all(|shift| MODERATE_WIDE.contains(shift));
+    let channels = Channels::new(&goal, bias.collect(), program.i32(multipliers), moderate);
+    Some(Prepared::ConvI16 { weights: PackedWeights::new(*geometry, &weight), channels, table })
 }
 
 fn padded<T: Clone>(mut channels: Vec<T>, with: T) -> Vec<T> {
@@ -94,24 +173,25 @@ pub(crate) fn prepare(program: &Program, step: &Step) -> Prepared {
             weights: PackedWeights::new(*geometry, program.f32(weight)),
             bias: padded(program.f32(bias).to_vec(), 0.0),
         },
-        StepOp::ConvI8 { geometry, weight, activation, .. } => {
-            let table =
-                activation.and_then(|(f, argument)| Table::activation(f, argument, format(step.output)));
-            let weights = PackedWeights::new(*geometry, program.i8(weight));
-            match Channels::new(program, step, table.as_ref()) {
-                Some(channels) => Prepared::ConvI8 { weights, channels, table },
-                None => Prepared::Nothing,
-            }
-        }
+        StepOp::ConvI8 { .. } => conv_i8(program, step).unwrap_or(Prepared::Nothing),
+        StepOp::ConvI16 { .. } => conv_i16(program, step).unwrap_or(Prepared::Nothing),
         StepOp::Activation(f) => {
             Prepared::Table(Table::activation(*f, format(step.inputs[0]), format(step.output)))
         }
         StepOp::Concat { rescale, rounding } => {
-            let table = |(&id, &factor): (&usize, &Option<crate::Multiplier>)| {
-                let (from, to) = (format(id).params()?, format(step.output).params()?);
-                Some(Box::new(elementwise::rescale_table(from, to, factor?, *rounding)))
+            let rescale_input = |(&id, &factor): (&usize, &Option<Multiplier>)| {
+                let (from, to, factor) = (format(id).params()?, format(step.output).params()?, factor?);
+                Some(match format(id) {
+                    Format::I16(_) => Rescale::Words {
+                        from: from.zero_point,
+                        to: to.zero_point,
+                        factor,
+                        rounding: *rounding,
+                    },
+                    _ => Rescale::Bytes(Box::new(elementwise::rescale_table(from, to, factor, *rounding))),
+                })
             };
-            Prepared::Rescale(step.inputs.iter().zip(rescale).map(table).collect())
+            Prepared::Rescale(step.inputs.iter().zip(rescale).map(rescale_input).collect())
         }
         _ => Prepared::Nothing,
     }

@@ -6,6 +6,7 @@
 
 use crate::{Activation, Error, Multiplier, QuantParams, Rounding, SharedMultipliers, validate};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// How a tensor's values are stored.
@@ -132,6 +133,22 @@ pub enum StepOp {
         /// Activation, and the format of its argument.
         activation: Option<(Activation, Format)>,
     },
+    /// Integer convolution of an [`Format::I16`] tensor with weights of 8 or 16 bits: as [`StepOp::ConvI8`], but sums, which stay below
+    /// 2^46, and biases have 64 bits.
+    ConvI16 {
+        /// Geometry.
+        geometry: ConvGeometry,
+        /// Name of the i8 or i16 weight.
+        weight: String,
+        /// Name of the i64 bias, in units of `scale_in * scale_weight`.
+        bias: String,
+        /// Name of the i32 constant with mantissa and shift of every output channel, alternating.
+        multipliers: String,
+        /// How the product is rounded.
+        rounding: Rounding,
+        /// Activation, and the format of its argument.
+        activation: Option<(Activation, Format)>,
+    },
     /// Elementwise non-linearity; on integers a table from the input's format to the output's.
     Activation(Activation),
     /// Sum of two tensors. On integers: `clamp(round(sum(mantissa_i (q_i - zero_point_i)) / 2^shift) + zero_point)`.
@@ -172,7 +189,10 @@ impl StepOp {
     pub(crate) fn constants(&self) -> [Option<&str>; 3] {
         match self {
             StepOp::ConvF32 { weight, bias, .. } => [Some(weight), Some(bias), None],
-            StepOp::ConvI8 { weight, bias, multipliers, .. } => [Some(weight), Some(bias), Some(multipliers)],
+            StepOp::ConvI8 { weight, bias, multipliers, .. }
+            | StepOp::ConvI16 { weight, bias, multipliers, .. } => {
+                [Some(weight), Some(bias), Some(multipliers)]
+            }
             _ => [None; 3],
         }
     }
@@ -198,8 +218,12 @@ pub enum Constant {
     F32(Vec<f32>),
     /// 8-bit integers.
     I8(Vec<i8>),
+    /// 16-bit integers.
+    I16(Vec<i16>),
     /// 32-bit integers.
     I32(Vec<i32>),
+    /// 64-bit integers.
+    I64(Vec<i64>),
 }
 
 impl Constant {
@@ -209,6 +233,8 @@ impl Constant {
         match self {
             Constant::F32(values) => 4 * values.len(),
             Constant::I8(values) => values.len(),
+            Constant::I16(values) => 2 * values.len(),
+            Constant::I64(values) => 8 * values.len(),
             Constant::I32(values) => 4 * values.len(),
         }
     }
@@ -290,6 +316,22 @@ impl Program {
     pub(crate) fn i8(&self, name: &str) -> &[i8] {
         match self.constants.get(name) {
             Some(Constant::I8(values)) => values,
+            _ => &[],
+        }
+    }
+
+    /// Weights of 16 bits, or of 8.
+    pub(crate) fn i16(&self, name: &str) -> Cow<'_, [i16]> {
+        match self.constants.get(name) {
+            Some(Constant::I16(values)) => Cow::Borrowed(values),
+            Some(Constant::I8(values)) => values.iter().map(|&w| w.into()).collect(),
+            _ => Cow::Borrowed(&[]),
+        }
+    }
+
+    pub(crate) fn i64(&self, name: &str) -> &[i64] {
+        match self.constants.get(name) {
+            Some(Constant::I64(values)) => values,
             _ => &[],
         }
     }

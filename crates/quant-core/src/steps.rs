@@ -5,11 +5,11 @@ use crate::kernels::conv::{Finished, Part, Pixels, convolve};
 use crate::kernels::elementwise;
 use crate::kernels::spatial::{self, Window};
 use crate::layout::to_offset;
-use crate::prepared::{Channels, Prepared};
-use crate::simd::{self, Integer, Sum, Target};
+use crate::prepared::{Channels, Prepared, Rescale};
+use crate::simd::{self, Bytes, Integer, Sum, TILE_CHANNELS, TILE_PIXELS, Tile, Words};
 use crate::table::{Entries, Table};
 use crate::values::{Buffer, Stored};
-use crate::{Step, StepOp};
+use crate::{Step, StepOp, saturate};
 use rayon::prelude::*;
 
 /// A combination of formats that `validate` refuses: nothing is computed.
@@ -25,9 +25,10 @@ impl Executor<'_> {
             (StepOp::Dequantize, _) => self.dequantize(step, output),
             (StepOp::ConvF32 { .. }, prepared) => self.conv_f32(step, prepared, output),
             (StepOp::ConvI8 { .. }, prepared) => self.conv_i8(step, prepared, output),
+            (StepOp::ConvI16 { .. }, prepared) => self.conv_i16(step, prepared, output),
             (StepOp::Activation(_), Prepared::Table(table)) => self.activation(step, table.as_ref(), output),
             (StepOp::Add { .. }, _) => self.add(step, output),
-            (StepOp::Concat { .. }, Prepared::Rescale(tables)) => self.concat(step, tables, output),
+            (StepOp::Concat { .. }, Prepared::Rescale(rescale)) => self.concat(step, rescale, output),
             _ => {
                 let len = self.len(step.output);
                 match (self.stored(step.inputs[0]), output) {
@@ -157,28 +158,56 @@ impl Executor<'_> {
                 self.finish_u8(tile, channels, table.as_ref());
             }),
             Buffer::I16(y) => convolve(isa, weights, input, size, &mut y[..len], |tile| {
-                simd::requantize(isa, tile.sums, tile.pixels, &channels.from(tile.channels.start));
-                match table.as_ref().map(|table| &table.values) {
-                    Some(Entries::I16(values)) => tile.store(|argument| values[argument as usize]),
-                    _ => tile.store(|q| q as i16),
+                let (pixels, first) = (tile.pixels, tile.channels.start);
+                let (sums, mut target) = tile.split();
+                simd::requantize(isa, sums, pixels, &channels.from(first));
+                simd::store_i16(isa, sums, pixels, words(table.as_ref()), &mut target);
+            }),
+            Buffer::F32(_) => unreachable_by_validation(),
+        }
+    }
+
+    fn conv_i16(&self, step: &Step, prepared: &Prepared, output: &mut Buffer) {
+        let Prepared::ConvI16 { weights, channels, table } = prepared else {
+            return unreachable_by_validation();
+        };
+        let parts = self.parts(step.inputs[0], |stored| match stored {
+            Stored::I16(values) => Some(values),
+            _ => None,
+        });
+        let padding = self.format(step.inputs[0]).params().map_or(0, |p| p.zero_point) as i16;
+        let input = Pixels { parts: &parts, size: self.size(step.inputs[0]), padding };
+        let (size, len, isa) = (self.size(step.output), self.len(step.output), self.isa());
+        let requantized = |sums: &Tile<i64>, pixels: usize, first: usize| {
+            let mut q = [[0; TILE_CHANNELS]; TILE_PIXELS];
+            simd::requantize_wide(isa, sums, pixels, &channels.from(first), &mut q);
+            q
+        };
+        match output {
+            Buffer::I16(y) => convolve(isa, weights, input, size, &mut y[..len], |tile| {
+                let q = requantized(tile.sums, tile.pixels, tile.channels.start);
+                let pixels = tile.pixels;
+                simd::store_i16(isa, &q, pixels, words(table.as_ref()), &mut tile.split().1);
+            }),
+            Buffer::U8(y) => convolve(isa, weights, input, size, &mut y[..len], |tile| {
+                let q = requantized(tile.sums, tile.pixels, tile.channels.start);
+                let target = tile.split().1;
+                for (q, out) in q.iter().zip(target.values.chunks_mut(target.stride)) {
+                    let pairs = out[..target.channels].iter_mut().zip(q);
+                    match bytes(table.as_ref()) {
+                        Some(table) => pairs.for_each(|(out, &q)| *out = table.get(q as usize)),
+                        None => pairs.for_each(|(out, &q)| *out = q as u8),
+                    }
                 }
             }),
             Buffer::F32(_) => unreachable_by_validation(),
         }
     }
 
-    fn finish_u8(&self, tile: &mut Finished<'_, i32, u8>, channels: &Channels, table: Option<&Table>) {
-        let table = table.and_then(|table| match &table.values {
-            Entries::U8(bytes) => Some(bytes),
-            Entries::I16(_) => None,
-        });
-        let mut target = Target {
-            values: &mut tile.out[tile.channels.start..],
-            stride: tile.stride,
-            channels: tile.channels.len(),
-        };
-        let how = channels.from(tile.channels.start);
-        simd::finish_u8(self.isa(), tile.sums, tile.pixels, &how, table, &mut target);
+    fn finish_u8(&self, tile: &mut Finished<'_, i32, u8>, channels: &Channels<i32>, table: Option<&Table>) {
+        let (pixels, how) = (tile.pixels, channels.from(tile.channels.start));
+        let (sums, mut target) = tile.split();
+        simd::finish_u8(self.isa(), sums, pixels, &how, bytes(table), &mut target);
     }
 
     fn activation(&self, step: &Step, table: Option<&Table>, output: &mut Buffer) {
@@ -198,10 +227,10 @@ impl Executor<'_> {
                 elementwise::map(x, &mut y[..len], |q| t.get(index(q.integer())));
             }
             (Stored::U8(x), Buffer::I16(y), Some(Entries::I16(t))) => {
-                elementwise::map(x, &mut y[..len], |q| t[index(q.integer())]);
+                elementwise::map(x, &mut y[..len], |q| t.get(index(q.integer())));
             }
             (Stored::I16(x), Buffer::I16(y), Some(Entries::I16(t))) => {
-                elementwise::map(x, &mut y[..len], |q| t[index(q.integer())]);
+                elementwise::map(x, &mut y[..len], |q| t.get(index(q.integer())));
             }
             _ => unreachable_by_validation(),
         }
@@ -244,19 +273,25 @@ impl Executor<'_> {
     }
 
     /// Carries out a concatenation whose parts can't stay where they are.
-    fn concat(&self, step: &Step, tables: &[Option<Box<[u8; 256]>>], output: &mut Buffer) {
+    fn concat(&self, step: &Step, rescale: &[Option<Rescale>], output: &mut Buffer) {
         let len = self.len(step.output);
         let stride = self.shapes()[step.output][0];
         let mut at = 0;
-        for (&id, table) in step.inputs.iter().zip(tables) {
+        for (&id, rescale) in step.inputs.iter().zip(rescale) {
             let channels = self.shapes()[id][0];
             let place = (stride, at, channels);
-            match (self.stored(id), &mut *output, table) {
+            match (self.stored(id), &mut *output, rescale) {
                 (Stored::F32(x), Buffer::F32(y), _) => place_channels(x, &mut y[..len], place, |v| v),
-                (Stored::I16(x), Buffer::I16(y), _) => place_channels(x, &mut y[..len], place, |v| v),
+                (Stored::I16(x), Buffer::I16(y), None) => place_channels(x, &mut y[..len], place, |v| v),
                 (Stored::U8(x), Buffer::U8(y), None) => place_channels(x, &mut y[..len], place, |v| v),
-                (Stored::U8(x), Buffer::U8(y), Some(table)) => {
+                (Stored::U8(x), Buffer::U8(y), Some(Rescale::Bytes(table))) => {
                     place_channels(x, &mut y[..len], place, |v| table[usize::from(v)]);
+                }
+                (Stored::I16(x), Buffer::I16(y), Some(Rescale::Words { from, to, factor, rounding })) => {
+                    place_channels(x, &mut y[..len], place, |v| {
+                        let scaled = factor.apply(i32::from(v) - from, *rounding) + i64::from(*to);
+                        saturate(scaled, i16::MIN.into(), i16::MAX.into()) as i16
+                    });
                 }
                 _ => unreachable_by_validation(),
             }
@@ -275,6 +310,22 @@ impl Executor<'_> {
             StepOp::SpaceToDepth => spatial::space_to_depth(input, width, channels, output),
             _ => unreachable_by_validation(),
         }
+    }
+}
+
+/// The entries of a table, if they are bytes.
+fn bytes(table: Option<&Table>) -> Option<&Bytes> {
+    match &table?.values {
+        Entries::U8(bytes) => Some(bytes),
+        Entries::I16(_) => None,
+    }
+}
+
+/// The entries of a table, if they are words.
+fn words(table: Option<&Table>) -> Option<&Words> {
+    match &table?.values {
+        Entries::I16(words) => Some(words),
+        Entries::U8(_) => None,
     }
 }
 

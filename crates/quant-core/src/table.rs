@@ -1,7 +1,7 @@
 //! Functions of one integer, as tables.
 
 use crate::layout::to_offset;
-use crate::simd::Bytes;
+use crate::simd::{Bytes, Words};
 use crate::{Activation, Format, Rounding};
 
 /// The values of a function for every integer of an input format.
@@ -17,7 +17,7 @@ pub(crate) struct Table {
 pub(crate) enum Entries {
     /// 8-bit integers with 128 added.
     U8(Bytes),
-    I16(Vec<i16>),
+    I16(Words),
 }
 
 impl Table {
@@ -32,7 +32,7 @@ impl Table {
         };
         let values = match output {
             Format::I8(_) => Entries::U8(Bytes::new((first..=last).map(|q| to_offset(value(q) as i8)))),
-            _ => Entries::I16((first..=last).map(|q| value(q) as i16).collect()),
+            _ => Entries::I16(Words::new((first..=last).map(|q| value(q) as i16))),
         };
         Some(Self { first, values })
     }

@@ -108,13 +108,19 @@ fn check_step(
             check_geometry(&step.name, geometry, inputs[0].0)?;
             check_conv_i8(step, constants, inputs[0].1)
         }
+        StepOp::ConvI16 { geometry, .. } => {
+            check_geometry(&step.name, geometry, inputs[0].0)?;
+            check_conv_i16(step, constants, inputs[0].1)
+        }
         _ => Ok(()),
     }
 }
 
 fn output_channels(op: &StepOp, inputs: &[(usize, Format)]) -> usize {
     match op {
-        StepOp::ConvF32 { geometry, .. } | StepOp::ConvI8 { geometry, .. } => geometry.out_channels,
+        StepOp::ConvF32 { geometry, .. }
+        | StepOp::ConvI8 { geometry, .. }
+        | StepOp::ConvI16 { geometry, .. } => geometry.out_channels,
         StepOp::Concat { .. } => inputs.iter().map(|i| i.0).sum(),
         StepOp::SpaceToDepth => 4 * inputs[0].0,
         StepOp::Add { .. } if inputs[0].0 != inputs[1].0 => 0,
@@ -142,8 +148,12 @@ fn check_formats(step: &Step, inputs: &[(usize, Format)], output: Format) -> Res
             require(float(first), first, "the input must be f32")?;
             require(float(output), output, "the output must be f32")
         }
-        StepOp::ConvI8 { activation, .. } => {
-            require(matches!(first, Format::I8(_)), first, "the input must be 8-bit integers")?;
+        StepOp::ConvI8 { activation, .. } | StepOp::ConvI16 { activation, .. } => {
+            if matches!(step.op, StepOp::ConvI8 { .. }) {
+                require(matches!(first, Format::I8(_)), first, "the input must be 8-bit integers")?;
+            } else {
+                require(matches!(first, Format::I16(_)), first, "the input must be 16-bit integers")?;
+            }
             if let Some((_, argument)) = activation {
                 require(!float(*argument), *argument, "the activation's argument must be integers")?;
             }
@@ -167,11 +177,7 @@ fn check_formats(step: &Step, inputs: &[(usize, Format)], output: Format) -> Res
                 require(same_kind(format, output), format, "inputs and output must be of one type")?;
                 let copied = rescale.is_none();
                 require(!copied || format == output, format, "only equal quantisers can be copied")?;
-                require(
-                    copied || matches!(format, Format::I8(_)),
-                    format,
-                    "only 8-bit integers are re-scaled",
-                )?;
+                require(copied || !float(format), format, "only integers are re-scaled")?;
             }
             Ok(())
         }
@@ -206,7 +212,8 @@ fn check_numbers(step: &Step, inputs: &[(usize, Format)]) -> Result<(), Error> {
             let sane = rescale.iter().flatten().all(|m| m.mantissa >= 0 && m.shift <= Multiplier::MAX_SHIFT);
             check(name, sane, "multipliers in range", rescale.len())
         }
-        StepOp::ConvI8 { activation: Some((_, format)), .. } => {
+        StepOp::ConvI8 { activation: Some((_, format)), .. }
+        | StepOp::ConvI16 { activation: Some((_, format)), .. } => {
             let (Some(params), Some((low, high))) = (format.params(), format.range()) else { return Ok(()) };
             check_quantizer(name, params.scale, params.zero_point, low, high)
         }
@@ -257,6 +264,54 @@ fn require(
     }
 }
 
+fn check_multipliers(step: &Step, multipliers: &[i32]) -> Result<(), Error> {
+    for pair in multipliers.chunks_exact(2) {
+        let sane = pair[0] >= 0 && (0..=i32::from(Multiplier::MAX_SHIFT)).contains(&pair[1]);
+        let found = usize::try_from(pair[1]).unwrap_or(usize::MAX);
+        check(&step.name, sane, "multipliers with mantissa >= 0 and shift in [0, 62]", found)?;
+    }
+    Ok(())
+}
+
+/// As [`check_conv_i8`], for sums below 2^46.
+fn check_conv_i16(step: &Step, constants: &BTreeMap<String, Constant>, input: Format) -> Result<(), Error> {
+    const LIMIT: i64 = 1 << 46;
+    let StepOp::ConvI16 { geometry, weight, bias, multipliers, .. } = &step.op else { return Ok(()) };
+    let (out, depth) = (geometry.out_channels, geometry.depth());
+    let weight_fits = |c: &Constant| match c {
+        Constant::I8(v) => v.len() == out * depth,
+        Constant::I16(v) => v.len() == out * depth,
+        _ => false,
+    };
+    require(step, constants, weight, out * depth, "i8 or i16", weight_fits)?;
+    require(step, constants, bias, out, "i64", |c| matches!(c, Constant::I64(v) if v.len() == out))?;
+    let pairs = |c: &Constant| matches!(c, Constant::I32(v) if v.len() == 2 * out);
+    require(step, constants, multipliers, 2 * out, "i32", pairs)?;
+    let (Some(Constant::I64(bias)), Some(Constant::I32(multipliers))) =
+        (constants.get(bias), constants.get(multipliers))
+    else {
+        return Ok(());
+    };
+    check_multipliers(step, multipliers)?;
+    let magnitude = |channel: usize| -> i64 {
+        let row = channel * depth..(channel + 1) * depth;
+        match constants.get(weight) {
+            Some(Constant::I8(v)) => v[row].iter().map(|&w| i64::from(w).abs()).sum(),
+            Some(Constant::I16(v)) => v[row].iter().map(|&w| i64::from(w).abs()).sum(),
+            _ => 0,
+        }
+    };
+    let zero_point = i64::from(input.params().map_or(0, |p| p.zero_point));
+    for (channel, &bias) in bias.iter().enumerate() {
+        // Sums are formed from raw integers; the zero point's share is moved into the bias. Both forms must fit.
+        let bound = (magnitude(channel) * (32768 + zero_point.abs())).saturating_add(bias.saturating_abs());
+        if bound > LIMIT {
+            return Err(Error::Accumulator { step: step.name.clone(), channel, bound, limit: LIMIT });
+        }
+    }
+    Ok(())
+}
+
 /// Sizes and ranges of an integer convolution's constants, and the proof that its sums stay within 32 bits.
 fn check_conv_i8(step: &Step, constants: &BTreeMap<String, Constant>, input: Format) -> Result<(), Error> {
     let StepOp::ConvI8 { geometry, weight, bias, multipliers, .. } = &step.op else { return Ok(()) };
@@ -277,18 +332,15 @@ fn check_conv_i8(step: &Step, constants: &BTreeMap<String, Constant>, input: For
     else {
         return Ok(());
     };
-    for pair in multipliers.chunks_exact(2) {
-        let sane = pair[0] >= 0 && (0..=i32::from(Multiplier::MAX_SHIFT)).contains(&pair[1]);
-        let found = usize::try_from(pair[1]).unwrap_or(usize::MAX);
-        check(&step.name, sane, "multipliers with mantissa >= 0 and shift in [0, 62]", found)?;
-    }
+    check_multipliers(step, multipliers)?;
     // Sums are formed from raw integers; the zero point's share is moved into the bias. Both forms must fit.
     let zero_point = i64::from(input.params().map_or(0, |p| p.zero_point));
     for (channel, (row, &bias)) in weight.chunks_exact(geometry.depth()).zip(bias).enumerate() {
         let magnitude: i64 = row.iter().map(|&w| i64::from(w).abs()).sum();
         let bound = magnitude * (128 + zero_point.abs()) + i64::from(bias).abs();
         if bound > i64::from(i32::MAX) {
-            return Err(Error::Accumulator { step: step.name.clone(), channel, bound });
+            let limit = i64::from(i32::MAX);
+            return Err(Error::Accumulator { step: step.name.clone(), channel, bound, limit });
         }
     }
     Ok(())

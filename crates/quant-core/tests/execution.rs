@@ -68,7 +68,9 @@ impl Builder {
         };
         let weights = (0..g.out_channels * g.depth()).map(|_| value(-128, 127) as i8).collect();
         let biases = (0..g.out_channels).map(|_| value(-30_000, 30_000)).collect();
-        let pairs = (0..g.out_channels).flat_map(|_| [value(1 << 29, i32::MAX), value(36, 42)]).collect();
+        let shifts = how.shifts;
+        let pairs =
+            (0..g.out_channels).flat_map(|_| [value(1 << 29, i32::MAX), value(shifts.0, shifts.1)]).collect();
         self.constants.insert(weight.clone(), Constant::I8(weights));
         self.constants.insert(bias.clone(), Constant::I32(biases));
         self.constants.insert(multipliers.clone(), Constant::I32(pairs));
@@ -83,13 +85,52 @@ impl Builder {
         self.step(op, &[input], g.out_channels, how.output)
     }
 
+    fn conv_i16(
+        &mut self,
+        g: ConvGeometry,
+        input: usize,
+        wide: bool,
+        how: &ConvCase,
+        random: &mut Random,
+    ) -> usize {
+        let name = |kind: &str| format!("{kind}{}", self.description.tensors.len());
+        let (weight, bias, multipliers) = (name("weight"), name("bias"), name("multipliers"));
+        let extreme = how.extreme;
+        let mut value = |low: i32, high: i32| {
+            if extreme { [low, high][random.next() as usize % 2] } else { random.within(low, high) }
+        };
+        let count = g.out_channels * g.depth();
+        let weights = if wide {
+            Constant::I16((0..count).map(|_| value(-32768, 32767) as i16).collect())
+        } else {
+            Constant::I8((0..count).map(|_| value(-128, 127) as i8).collect())
+        };
+        let biases = (0..g.out_channels).map(|_| i64::from(value(i32::MIN + 1, i32::MAX)) * 100).collect();
+        let shifts = how.shifts;
+        let pairs =
+            (0..g.out_channels).flat_map(|_| [value(1 << 29, i32::MAX), value(shifts.0, shifts.1)]).collect();
+        self.constants.insert(weight.clone(), weights);
+        self.constants.insert(bias.clone(), Constant::I64(biases));
+        self.constants.insert(multipliers.clone(), Constant::I32(pairs));
+        let op = StepOp::ConvI16 {
+            geometry: g,
+            weight,
+            bias,
+            multipliers,
+            rounding: how.rounding,
+            activation: how.activation,
+        };
+        self.step(op, &[input], g.out_channels, how.output)
+    }
+
     fn conv_f32(&mut self, g: ConvGeometry, input: usize, random: &mut Random) -> usize {
         let weights = (0..g.out_channels * g.depth()).map(|_| random.unit() - 0.5).collect();
         let biases = (0..g.out_channels).map(|_| random.unit() - 0.5).collect();
-        self.constants.insert("weight".into(), Constant::F32(weights));
-        self.constants.insert("bias".into(), Constant::F32(biases));
-        let op =
-            StepOp::ConvF32 { geometry: g, weight: "weight".into(), bias: "bias".into(), activation: None };
+        let name = |kind: &str| format!("{kind}{}", self.description.tensors.len());
+        let (weight, bias) = (name("weight"), name("bias"));
+        self.constants.insert(weight.clone(), Constant::F32(weights));
+        self.constants.insert(bias.clone(), Constant::F32(biases));
+        let op = StepOp::ConvF32 { geometry: g, weight, bias, activation: None };
         self.step(op, &[input], g.out_channels, Format::F32)
     }
 
@@ -105,6 +146,8 @@ struct ConvCase {
     output: Format,
     /// Only lowest and highest values.
     extreme: bool,
+    /// Range of the factors' shifts.
+    shifts: (i32, i32),
 }
 
 /// Runs `program` with every instruction set and compares every tensor with the naive twin's, floats by their bits.
@@ -131,6 +174,10 @@ fn assert_equal(program: &Program, size: [usize; 2], random: &mut Random) {
                 assert!(equal, "{} on {}", program.tensors()[tensor].name, isa.name());
             })
             .unwrap();
+        let shown: Vec<Values<'_>> = executor.outputs().map(|(_, values)| values).collect();
+        let mut plain = Executor::with_isa(program, size[0], size[1], isa).unwrap();
+        plain.run(&image).unwrap();
+        assert!(plain.outputs().map(|(_, values)| values).eq(shown), "without showing, on {}", isa.name());
     }
 }
 
@@ -158,7 +205,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
-    fn integer_convolution((g, size) in geometry(), rounding in rounding(), kind in 0..5, zero in -128..=127i32, extreme: bool, seed: u64) {
+    fn integer_convolution((g, size) in geometry(), rounding in rounding(), kind in 0..5, zero in -128..=127i32, extreme: bool, odd: bool, seed: u64) {
         let random = &mut Random(seed);
         let silu = |argument| Some((Activation::Silu, argument));
         let (activation, output) = [
@@ -171,7 +218,69 @@ proptest! {
         let mut builder = Builder::new(g.in_channels);
         let scale = if extreme { 1e-4 } else { 0.005 };
         let input = builder.step(StepOp::Quantize, &[0], g.in_channels, i8_format(scale, zero));
-        builder.conv_i8(g, input, &ConvCase { rounding, activation, output, extreme }, random);
+        // Factors of any size; with those that networks have results lie inside of their range.
+        let shifts = if odd { (0, 62) } else { (36, 42) };
+        builder.conv_i8(g, input, &ConvCase { rounding, activation, output, extreme, shifts }, random);
+        assert_equal(&builder.finish(), size, random);
+    }
+
+    #[test]
+    fn wide_convolution((g, size) in geometry(), rounding in rounding(), kind in 0..4, zero in -300..=300i32, wide: bool, extreme: bool, odd: bool, seed: u64) {
+        let random = &mut Random(seed);
+        let silu = |argument| Some((Activation::Silu, argument));
+        let (activation, output) = [
+            (None, i16_format(0.001, zero)),
+            (None, i8_format(0.05, 9)),
+            (silu(i16_format(0.000_5, 0)), i16_format(0.000_4, zero)),
+            (silu(i16_format(0.000_5, 0)), i8_format(0.06, -100)),
+        ][kind as usize];
+        let mut builder = Builder::new(g.in_channels);
+        let scale = if extreme { 1e-6 } else { 0.000_05 };
+        let input = builder.step(StepOp::Quantize, &[0], g.in_channels, i16_format(scale, zero));
+        let shifts = if odd { (0, 62) } else if wide { (46, 54) } else { (40, 48) };
+        builder.conv_i16(g, input, wide, &ConvCase { rounding, activation, output, extreme, shifts }, random);
+        assert_equal(&builder.finish(), size, random);
+    }
+
+    /// Two branches, one of them with a shortcut, joined and read by pointwise convolutions: nothing may need a copy.
+    #[test]
+    fn joined_branches(a in 1usize..40, b in 1usize..40, quads: bool, precision in 0..3, size in prop::array::uniform2(2usize..20), seed: u64) {
+        let random = &mut Random(seed);
+        let (a, b) = if quads { (4 * a, 4 * b) } else { (a, b) };
+        let conv = |inputs: usize, outputs: usize, side: usize| ConvGeometry {
+            in_channels: inputs,
+            out_channels: outputs,
+            kernel: [side; 2],
+            stride: [1; 2],
+            padding: [side / 2; 2],
+            dilation: [1; 2],
+            groups: 1,
+        };
+        let mut builder = Builder::new(3);
+        let narrow = i8_format(0.05, -4);
+        let wide = i16_format(0.000_3, 12);
+        let format = [narrow, wide, Format::F32][precision as usize];
+        let mut convolve = |builder: &mut Builder, g, input: usize| match precision {
+            0 => builder.conv_i8(g, input, &ConvCase { rounding: Rounding::HalfUp, activation: None, output: narrow, extreme: false, shifts: (38, 42) }, random),
+            1 => builder.conv_i16(g, input, true, &ConvCase { rounding: Rounding::HalfUp, activation: None, output: wide, extreme: false, shifts: (46, 50) }, random),
+            _ => builder.conv_f32(g, input, random),
+        };
+        let image = match precision {
+            2 => 0,
+            1 => builder.step(StepOp::Quantize, &[0], 3, i16_format(0.000_05, 0)),
+            _ => builder.step(StepOp::Quantize, &[0], 3, i8_format(0.005, -7)),
+        };
+        let x = convolve(&mut builder, conv(3, a, 3), image);
+        let y = convolve(&mut builder, conv(a, a, 1), x);
+        let multipliers = format.params().map(|_| SharedMultipliers::from_real(&[1.0, 1.0]).unwrap());
+        let sum = builder.step(StepOp::Add { multipliers, rounding: Rounding::HalfUp }, &[x, y], a, format);
+        let z = convolve(&mut builder, conv(3, b, 1), image);
+        let concat = StepOp::Concat { rescale: vec![None; 2], rounding: Rounding::HalfUp };
+        let joined = builder.step(concat, &[sum, z], a + b, format);
+        let left = convolve(&mut builder, conv(a + b, 20, 1), joined);
+        let right = convolve(&mut builder, conv(a + b, 20, 1), joined);
+        let multipliers = format.params().map(|_| SharedMultipliers::from_real(&[0.5, 0.5]).unwrap());
+        builder.step(StepOp::Add { multipliers, rounding: Rounding::HalfUp }, &[left, right], 20, format);
         assert_equal(&builder.finish(), size, random);
     }
 
@@ -189,12 +298,12 @@ proptest! {
         let size = size.map(|side| 2 * side);
         let mut b = Builder::new(channels);
         let first = if wide { i16_format(0.000_03, 5) } else { i8_format(0.004, zero) };
-        let narrow = i8_format(0.006, -zero);
+        let narrow = if wide { i16_format(0.006, -zero) } else { i8_format(0.006, -zero) };
         let x = b.step(StepOp::Quantize, &[0], channels, first);
         let y = b.step(StepOp::Activation(Activation::Hardswish), &[x], channels, narrow);
         let factors = [f64::from(first.params().unwrap().scale) / 0.009, 0.006 / 0.009];
         let multipliers = Some(SharedMultipliers::from_real(&factors).unwrap());
-        let sum = i8_format(0.009, 11);
+        let sum = if wide { i16_format(0.009, 11) } else { i8_format(0.009, 11) };
         let s = b.step(StepOp::Add { multipliers, rounding }, &[x, y], channels, sum);
         let factor = Multiplier::from_real(0.006 / 0.009, ScaleForm::default()).unwrap();
         let rescale = vec![Some(factor), None];
@@ -252,8 +361,13 @@ fn large_layers_are_equal_for_every_thread_count() {
     let mut b = Builder::new(24);
     let x = b.step(StepOp::Quantize, &[0], 24, i8_format(1.0 / 255.0, -128));
     let activation = Some((Activation::Silu, i16_format(0.000_5, 0)));
-    let how =
-        ConvCase { rounding: Rounding::HalfUp, activation, output: i8_format(0.06, -120), extreme: false };
+    let how = ConvCase {
+        rounding: Rounding::HalfUp,
+        activation,
+        output: i8_format(0.06, -120),
+        extreme: false,
+        shifts: (36, 42),
+    };
     b.conv_i8(g, x, &how, random);
     let program = b.finish();
     let image: Vec<f32> = (0..24 * 120 * 90).map(|_| random.unit()).collect();

@@ -12,7 +12,7 @@
 //!    the first-level cache;
 //! 5. pixels are cut into blocks, which are the unit of parallel work, so that results don't depend on the number of threads.
 
-use crate::simd::{self, Rows, TILE_CHANNELS, TILE_PIXELS, Tile, Weights};
+use crate::simd::{self, Rows, TILE_CHANNELS, TILE_PIXELS, Target, Tile, Weights};
 use crate::{ConvGeometry, Isa};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -34,6 +34,16 @@ pub(crate) trait Element: Copy + Default + Send + Sync + 'static {
     type Sum: Copy + Default;
     /// Values that a step of the inner loop takes of each pixel.
     const GROUP: usize;
+
+    /// Planes that weights are split into, one after the other.
+    fn planes(_weights: &[Self::Weight]) -> usize {
+        1
+    }
+
+    /// A weight's share in a plane.
+    fn share(weight: Self::Weight, _plane: usize) -> Self::Weight {
+        weight
+    }
 
     fn tile(
         isa: Isa,
@@ -71,6 +81,32 @@ impl Element for u8 {
     }
 }
 
+/// Weights above 8 bits have two planes, `w = low + 256 high`, so that many products fit 32 bits.
+impl Element for i16 {
+    type Weight = i16;
+    type Sum = i64;
+    const GROUP: usize = 2;
+
+    fn planes(weights: &[i16]) -> usize {
+        if weights.iter().all(|&w| i8::try_from(w).is_ok()) { 1 } else { 2 }
+    }
+
+    fn share(weight: i16, plane: usize) -> i16 {
+        let low = i16::from(weight as i8);
+        if plane == 0 { low } else { ((i32::from(weight) - i32::from(low)) >> 8) as i16 }
+    }
+
+    fn tile(
+        isa: Isa,
+        rows: &[Rows<'_, i16>],
+        weights: Weights<'_, i16>,
+        pixels: usize,
+        sums: &mut Tile<i64>,
+    ) {
+        simd::tile_i16(isa, rows, weights, pixels, sums);
+    }
+}
+
 /// Weights in the order in which the inner loop reads them.
 ///
 /// Of each group of the convolution, for every [`TILE_CHANNELS`] output channels, `[depth / GROUP][channels][GROUP]`: the depth has the
@@ -99,6 +135,7 @@ impl<T: Element> PackedWeights<T> {
         let channels = geometry.out_channels / geometry.groups;
         let line = (geometry.depth() / geometry.kernel[0]).next_multiple_of(T::GROUP);
         let depth = line * geometry.kernel[0];
+        let planes = T::planes(weight);
         let mut strips = Vec::new();
         for group in 0..geometry.groups {
             for first in (0..channels).step_by(TILE_CHANNELS) {
@@ -108,9 +145,12 @@ impl<T: Element> PackedWeights<T> {
                 let mut strip = Strip {
                     channels: first..first + count,
                     width,
-                    values: vec![T::Weight::default(); depth * width],
+                    values: vec![T::Weight::default(); planes * depth * width],
                 };
-                strip.fill::<T>(&geometry, weight, line);
+                for (plane, values) in strip.values.chunks_exact_mut(depth * width).enumerate() {
+                    let share = |w| T::share(w, plane);
+                    fill(values, (&strip.channels, width), (&geometry, line, T::GROUP), weight, share);
+                }
                 strips.push(strip);
             }
         }
@@ -129,20 +169,22 @@ impl<T: Element> PackedWeights<T> {
     }
 }
 
-impl<W: Copy> Strip<W> {
-    fn fill<T: Element<Weight = W>>(&mut self, geometry: &ConvGeometry, weight: &[W], line: usize) {
-        let [kh, kw] = geometry.kernel;
-        let inputs = geometry.in_channels / geometry.groups;
-        for (n, row) in
-            self.channels.clone().zip(weight.chunks_exact(geometry.depth()).skip(self.channels.start))
-        {
-            let column = n - self.channels.start;
-            for (channel, plane) in row.chunks_exact(kh * kw).enumerate() {
-                for (place, &w) in plane.iter().enumerate() {
-                    let k = place / kw * line + place % kw * inputs + channel;
-                    let (group, within) = (k / T::GROUP, k % T::GROUP);
-                    self.values[(group * self.width + column) * T::GROUP + within] = w;
-                }
+/// Fills a plane of a strip of `width` channels with shares of the weights of its `channels`.
+fn fill<W: Copy>(
+    plane: &mut [W],
+    (channels, width): (&Range<usize>, usize),
+    (geometry, line, group): (&ConvGeometry, usize, usize),
+    weight: &[W],
+    share: impl Fn(W) -> W,
+) {
+    let [kh, kw] = geometry.kernel;
+    let inputs = geometry.in_channels / geometry.groups;
+    let rows = weight.chunks_exact(geometry.depth()).skip(channels.start).take(channels.len());
+    for (column, row) in rows.enumerate() {
+        for (channel, window) in row.chunks_exact(kh * kw).enumerate() {
+            for (place, &w) in window.iter().enumerate() {
+                let k = place / kw * line + place % kw * inputs + channel;
+                plane[(k / group * width + column) * group + k % group] = share(w);
             }
         }
     }
@@ -178,6 +220,16 @@ pub(crate) struct Finished<'a, S, O> {
 }
 
 impl<S: Copy, O> Finished<'_, S, O> {
+    /// The sums, and where they go.
+    pub(crate) fn split(&mut self) -> (&mut Tile<S>, Target<'_, O>) {
+        let target = Target {
+            values: &mut self.out[self.channels.start..],
+            stride: self.stride,
+            channels: self.channels.len(),
+        };
+        (self.sums, target)
+    }
+
     /// Puts `f` of every sum in its place.
     pub(crate) fn store(&mut self, f: impl Fn(S) -> O) {
         let count = self.channels.len();

@@ -3,7 +3,10 @@
 //! A tile is worked off in parts of 6 pixels x 16 channels (12 registers of sums). There is no exact product of bytes: `vpmaddubsw`
 //! saturates at 16 bits. So bytes are widened to 16 bits on the way, and `vpmaddwd` multiplies two pairs and adds the products.
 
-use super::{Bytes, Integer, Requantize, Rows, Sum, TILE_CHANNELS, Target, Tile, Weights, Work, portable};
+use super::{
+    Bytes, Integer, PAIRS, Requantize, RequantizeWide, Rows, Sum, TILE_CHANNELS, Target, Tile, Weights,
+    Words, Work, portable,
+};
 use crate::Activation;
 use std::arch::x86_64::*;
 
@@ -20,7 +23,9 @@ macro_rules! recompile {
 
 recompile! {
     requantize(sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'_>);
-    finish_u8(sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'_>, table: Option<&Bytes>, target: &mut Target<'_>);
+    requantize_wide(sums: &Tile<i64>, pixels: usize, how: &RequantizeWide<'_>, out: &mut Tile<i32>);
+    store_i16(q: &Tile<i32>, pixels: usize, table: Option<&Words>, target: &mut Target<'_, i16>);
+    finish_u8(sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'_>, table: Option<&Bytes>, target: &mut Target<'_, u8>);
     bias_activation(sums: &mut Tile<f32>, pixels: usize, bias: &[f32], activation: Option<Activation>);
     activate(values: &mut [f32], activation: Activation);
     quantize(values: &[f32], out: &mut [i32], scale: f32, zero_point: i32, range: (i32, i32));
@@ -110,6 +115,84 @@ fn dot_u8<const P: usize>(
         let ordered = _mm256_permute4x64_epi64::<0b11_01_10_00>(added);
         // SAFETY: `sums` holds 8 values of 32 bits: one unaligned store of 256 bits.
         unsafe { _mm256_storeu_si256(sums.as_mut_ptr().cast(), ordered) };
+    }
+}
+
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn tile_i16(
+    rows: &[Rows<'_, i16>],
+    weights: Weights<'_, i16>,
+    pixels: usize,
+    sums: &mut Tile<i64>,
+    shift: u32,
+) {
+    parts!(dot_i16, pixels, weights.channels, CHANNELS_F32, (rows, weights, sums, shift));
+}
+
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+#[allow(unsafe_code)]
+fn dot_i16<const P: usize>(
+    pixel: usize,
+    channel: usize,
+    rows: &[Rows<'_, i16>],
+    weights: Weights<'_, i16>,
+    sums: &mut Tile<i64>,
+    shift: u32,
+) {
+    let mut acc = [[_mm256_setzero_si256(); REGISTERS]; P];
+    let (mut group, mut taken) = (0, 0);
+    for rows in rows {
+        for k in 0..rows.depth / 2 {
+            if taken == PAIRS {
+                add_wide(
+                    std::mem::replace(&mut acc, [[_mm256_setzero_si256(); REGISTERS]; P]),
+                    sums,
+                    pixel,
+                    channel,
+                    shift,
+                );
+                taken = 0;
+            }
+            // SAFETY: as in `dot_u8`, with `2 channels` weights for every two of the depths.
+            unsafe {
+                let w = weights.values.as_ptr().add(2 * (group * weights.channels + channel));
+                let b: [__m256i; REGISTERS] =
+                    std::array::from_fn(|v| _mm256_loadu_si256(w.add(2 * LANES * v).cast()));
+                for (p, acc) in acc.iter_mut().enumerate() {
+                    let a = rows.values.as_ptr().add((pixel + p) * rows.stride + 2 * k);
+                    let x = _mm256_set1_epi32(a.cast::<i32>().read_unaligned());
+                    for (acc, &b) in acc.iter_mut().zip(&b) {
+                        *acc = _mm256_add_epi32(*acc, _mm256_madd_epi16(x, b));
+                    }
+                }
+            }
+            group += 1;
+            taken += 1;
+        }
+    }
+    add_wide(acc, sums, pixel, channel, shift);
+}
+
+/// Adds sums of 32 bits, `shift` bits higher, to those of 64.
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+#[allow(unsafe_code)]
+fn add_wide<const P: usize>(
+    acc: [[__m256i; REGISTERS]; P],
+    sums: &mut Tile<i64>,
+    pixel: usize,
+    channel: usize,
+    shift: u32,
+) {
+    for (p, acc) in acc.into_iter().enumerate() {
+        let sums = &mut sums[pixel + p][channel..channel + CHANNELS_F32];
+        for (sums, acc) in sums.chunks_exact_mut(LANES).zip(acc) {
+            let mut narrow = [0i32; LANES];
+            // SAFETY: `narrow` holds 8 values of 32 bits: one unaligned store of 256 bits.
+            unsafe { _mm256_storeu_si256(narrow.as_mut_ptr().cast(), acc) };
+            sums.iter_mut().zip(narrow).for_each(|(sum, narrow)| *sum += i64::from(narrow) << shift);
+        }
     }
 }
 

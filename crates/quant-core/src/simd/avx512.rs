@@ -3,7 +3,10 @@
 //! A tile has its sums in 24 registers (12 pixels x 32 channels); each step reads two registers of weights and one group of values of each
 //! pixel, broadcast. `vpdpbusd` multiplies four unsigned by four signed bytes and adds the products to 32 bits without saturation.
 
-use super::{Bytes, Integer, Requantize, Rows, Sum, TILE_CHANNELS, Target, Tile, Weights, Work, portable};
+use super::{
+    Bytes, Integer, PAIRS, Requantize, RequantizeWide, Rows, Sum, TILE_CHANNELS, Target, Tile, Weights,
+    Words, Work, portable,
+};
 use crate::{Activation, Rounding};
 use std::arch::x86_64::*;
 
@@ -81,6 +84,86 @@ fn dot_u8<const P: usize, const V: usize>(rows: &[Rows<'_, u8>], weights: &[i8],
         for (sums, acc) in sums.chunks_exact_mut(LANES).zip(acc) {
             // SAFETY: `sums` holds 16 values of 32 bits: one unaligned store of 512 bits.
             unsafe { _mm512_storeu_si512(sums.as_mut_ptr().cast(), acc) };
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) fn tile_i16(
+    rows: &[Rows<'_, i16>],
+    weights: Weights<'_, i16>,
+    pixels: usize,
+    sums: &mut Tile<i64>,
+    shift: u32,
+) {
+    let sums = &mut Shifted { sums, shift };
+    by_size!(dot_i16, pixels, rows, weights, sums, 1 2 3 4 5 6 7 8 9 10 11 12);
+}
+
+/// Sums of 64 bits, and how many bits higher those of 32 bits are added.
+struct Shifted<'a> {
+    sums: &'a mut Tile<i64>,
+    shift: u32,
+}
+
+/// `vpdpwssd` multiplies two pairs and adds the products to 32 bits; these are added to 64 bits before they could overflow.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+#[inline]
+#[allow(unsafe_code)]
+fn dot_i16<const P: usize, const V: usize>(rows: &[Rows<'_, i16>], weights: &[i16], sums: &mut Shifted<'_>) {
+    let mut acc = [[_mm512_setzero_si512(); V]; P];
+    let mut w = weights.as_ptr();
+    let mut room = PAIRS;
+    for rows in rows {
+        let (mut a, stride) = (rows.values.as_ptr(), rows.stride);
+        let mut left = rows.depth / 2;
+        while left > 0 {
+            let now = left.min(room);
+            for _ in 0..now {
+                // SAFETY: as in `dot_u8`, with `P` rows of `depth` values of 16 bits, and `32 V` weights for every two of the depths.
+                unsafe {
+                    let b: [__m512i; V] =
+                        std::array::from_fn(|v| _mm512_loadu_si512(w.add(2 * LANES * v).cast()));
+                    for (p, acc) in acc.iter_mut().enumerate() {
+                        let x = _mm512_set1_epi32(a.add(p * stride).cast::<i32>().read_unaligned());
+                        for (acc, &b) in acc.iter_mut().zip(&b) {
+                            *acc = _mm512_dpwssd_epi32(*acc, x, b);
+                        }
+                    }
+                    a = a.add(2);
+                    w = w.add(2 * LANES * V);
+                }
+            }
+            (left, room) = (left - now, room - now);
+            if room == 0 {
+                sums.add(&mut acc);
+                room = PAIRS;
+            }
+        }
+    }
+    sums.add(&mut acc);
+}
+
+impl Shifted<'_> {
+    /// Adds sums of 32 bits and clears them.
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    #[allow(unsafe_code)]
+    fn add<const P: usize, const V: usize>(&mut self, acc: &mut [[__m512i; V]; P]) {
+        let shift = _mm_cvtsi32_si128(self.shift as i32);
+        for (sums, acc) in self.sums.iter_mut().zip(acc) {
+            for (sums, acc) in sums.chunks_exact_mut(LANES).zip(acc) {
+                let halves = [_mm512_castsi512_si256(*acc), _mm512_extracti64x4_epi64::<1>(*acc)];
+                for (sums, half) in sums.chunks_exact_mut(LANES / 2).zip(halves) {
+                    let wide = _mm512_sll_epi64(_mm512_cvtepi32_epi64(half), shift);
+                    // SAFETY: `sums` holds 8 values of 64 bits: one unaligned load and store of 512 bits.
+                    unsafe {
+                        let before = _mm512_loadu_si512(sums.as_ptr().cast());
+                        _mm512_storeu_si512(sums.as_mut_ptr().cast(), _mm512_add_epi64(before, wide));
+                    }
+                }
+                *acc = _mm512_setzero_si512();
+            }
         }
     }
 }
@@ -218,7 +301,7 @@ pub(super) fn finish_u8(
     pixels: usize,
     how: &Requantize<'_>,
     table: Option<&Bytes>,
-    target: &mut Target<'_>,
+    target: &mut Target<'_, u8>,
 ) {
     let whole = target.channels.is_multiple_of(LANES);
     if how.rounding != Rounding::HalfUp || !how.moderate || !whole {
@@ -233,6 +316,76 @@ pub(super) fn finish_u8(
                 None => q,
             };
             store_u8(q, &mut out[first..first + LANES]);
+        }
+    }
+}
+
+/// With `s = hi 2^32 + lo` and `u = hi m + floor(lo m / 2^32)`, which stays below 2^47: `floor((s m + 2^(shift - 1)) / 2^shift)` is
+/// `floor((u + 2^(shift - 33)) / 2^(shift - 32))` for shifts from 33 on, since the rest of the product is below one in the units of `u`.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[allow(unsafe_code)]
+pub(super) fn requantize_wide(
+    sums: &Tile<i64>,
+    pixels: usize,
+    how: &RequantizeWide<'_>,
+    out: &mut Tile<i32>,
+) {
+    if how.rounding != Rounding::HalfUp || !how.moderate {
+        return portable::requantize_wide(sums, pixels, how, out);
+    }
+    const WIDE: usize = LANES / 2;
+    let [zero_point, low, high] = [how.zero_point, how.low, how.high].map(|v| _mm512_set1_epi64(v.into()));
+    let one = _mm512_set1_epi64(1);
+    for first in (0..TILE_CHANNELS).step_by(WIDE) {
+        let (bias, mantissas, shifts) = (
+            &how.bias[first..first + WIDE],
+            &how.mantissa[first..first + WIDE],
+            &how.shift[first..first + WIDE],
+        );
+        // SAFETY: each holds 8 values, of 64 or 32 bits: unaligned loads of 512 and 256 bits.
+        let (bias, mantissa, shift) = unsafe {
+            (
+                _mm512_loadu_si512(bias.as_ptr().cast()),
+                _mm512_cvtepi32_epi64(_mm256_loadu_si256(mantissas.as_ptr().cast())),
+                _mm512_cvtepi32_epi64(_mm256_loadu_si256(shifts.as_ptr().cast())),
+            )
+        };
+        let shift = _mm512_sub_epi64(shift, _mm512_set1_epi64(32));
+        let half = _mm512_sllv_epi64(one, _mm512_sub_epi64(shift, one));
+        for (sums, out) in sums[..pixels].iter().zip(&mut *out) {
+            let (sums, out) = (&sums[first..first + WIDE], &mut out[first..first + WIDE]);
+            // SAFETY: `sums` holds 8 values of 64 bits: one unaligned load of 512 bits.
+            let sum = _mm512_add_epi64(unsafe { _mm512_loadu_si512(sums.as_ptr().cast()) }, bias);
+            let low_part = _mm512_srli_epi64::<32>(_mm512_mul_epu32(sum, mantissa));
+            let high_part = _mm512_mul_epi32(_mm512_srli_epi64::<32>(sum), mantissa);
+            let product = _mm512_add_epi64(_mm512_add_epi64(high_part, low_part), half);
+            let scaled = _mm512_add_epi64(_mm512_srav_epi64(product, shift), zero_point);
+            let q = _mm512_min_epi64(_mm512_max_epi64(scaled, low), high);
+            // SAFETY: `out` holds 8 values of 32 bits: one unaligned store of 256 bits.
+            unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), _mm512_cvtepi64_epi32(q)) };
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+#[allow(unsafe_code)]
+pub(super) fn store_i16(q: &Tile<i32>, pixels: usize, table: Option<&Words>, target: &mut Target<'_, i16>) {
+    if !target.channels.is_multiple_of(LANES) {
+        return portable::store_i16(q, pixels, table, target);
+    }
+    for (q, out) in q[..pixels].iter().zip(target.values.chunks_mut(target.stride)) {
+        for (q, out) in q.chunks_exact(LANES).zip(out[..target.channels].chunks_exact_mut(LANES)) {
+            let q = load_i32(q);
+            let q = match table {
+                Some(table) => {
+                    let arguments = _mm512_min_epu32(q, _mm512_set1_epi32(table.len() as i32 - 1));
+                    // SAFETY: arguments are those of the table, and one value follows the last one, so each read of 32 bits lies within it.
+                    unsafe { _mm512_i32gather_epi32::<2>(arguments, table.values.as_ptr().cast()) }
+                }
+                None => q,
+            };
+            // SAFETY: `out` holds 16 values of 16 bits: one unaligned store of 256 bits.
+            unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), _mm512_cvtepi32_epi16(q)) };
         }
     }
 }

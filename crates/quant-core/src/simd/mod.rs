@@ -14,6 +14,7 @@ mod portable;
 
 use crate::layout::OFFSET;
 use crate::{Activation, Rounding};
+use std::ops::RangeInclusive;
 use std::sync::OnceLock;
 
 /// Pixels of one tile.
@@ -208,7 +209,31 @@ pub(crate) fn tile_u8(
     dispatch!(isa, tile_u8(rows, weights, pixels, sums));
 }
 
-/// How 32-bit sums become integers of a format; one entry per output channel, at least as many as a tile reads.
+/// As [`tile_f32`], with exact sums of 64 bits and weights in groups of two; depths are even. Weights come in planes of 8 bits, low and, where
+/// there are two, high: `w = low + 256 high`, each in `[-128, 128]`.
+///
+/// # Panics
+/// If slices are too short.
+pub(crate) fn tile_i16(
+    isa: Isa,
+    rows: &[Rows<'_, i16>],
+    weights: Weights<'_, i16>,
+    pixels: usize,
+    sums: &mut Tile<i64>,
+) {
+    assert!(fits(rows, weights, pixels) && rows.iter().all(|rows| rows.depth.is_multiple_of(2)));
+    sums[..pixels].as_flattened_mut().fill(0);
+    let plane = weights.channels * rows.iter().map(|rows| rows.depth).sum::<usize>();
+    for (index, values) in weights.values.chunks_exact(plane.max(1)).enumerate() {
+        let weights = Weights { values, ..weights };
+        dispatch!(isa, tile_i16(rows, weights, pixels, sums, 8 * index as u32));
+    }
+}
+
+/// Pairs of products that a sum of 32 bits takes: a product has at most 2^15 2^7 and a pair 2^23.
+const PAIRS: usize = 255;
+
+/// How sums become integers of a format; one entry per output channel, at least as many as a tile reads.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Requantize<'a> {
     pub(crate) bias: &'a [i32],
@@ -246,9 +271,9 @@ pub(crate) fn requantize(isa: Isa, sums: &mut Tile<i32>, pixels: usize, how: &Re
     dispatch!(isa, requantize(sums, pixels, how));
 }
 
-/// Where a tile's bytes go: `values[p * stride + n]` for `channels` channels.
-pub(crate) struct Target<'a> {
-    pub(crate) values: &'a mut [u8],
+/// Where a tile's values go: `values[p * stride + n]` for `channels` channels.
+pub(crate) struct Target<'a, T> {
+    pub(crate) values: &'a mut [T],
     pub(crate) stride: usize,
     pub(crate) channels: usize,
 }
@@ -263,12 +288,83 @@ pub(crate) fn finish_u8(
     pixels: usize,
     how: &Requantize<'_>,
     table: Option<&Bytes>,
-    target: &mut Target<'_>,
+    target: &mut Target<'_, u8>,
 ) {
     assert!((1..=TILE_PIXELS).contains(&pixels) && how.fits() && target.channels <= TILE_CHANNELS);
     assert!(target.values.len() >= (pixels - 1) * target.stride + target.channels);
     assert!(0 <= how.low && how.high < table.map_or(256, |table| table.len() as i32));
     dispatch!(isa, finish_u8(sums, pixels, how, table, target));
+}
+
+/// [`Requantize`] of 64-bit sums below 2^46.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RequantizeWide<'a> {
+    pub(crate) bias: &'a [i64],
+    pub(crate) mantissa: &'a [i32],
+    pub(crate) shift: &'a [i32],
+    pub(crate) rounding: Rounding,
+    pub(crate) zero_point: i32,
+    pub(crate) low: i32,
+    pub(crate) high: i32,
+    /// Whether all shifts are among [`MODERATE_WIDE`].
+    pub(crate) moderate: bool,
+}
+
+/// Shifts with which the lowest bits of a product don't matter, and halves and zero points stay within 64 bits.
+pub(crate) const MODERATE_WIDE: RangeInclusive<i32> = 33..=60;
+
+/// `out[p][n] = clamp(round((sums[p][n] + bias[n]) * mantissa[n] / 2^shift[n]) + zero_point, low, high)` for all channels of the tile.
+///
+/// # Panics
+/// If slices are too short.
+pub(crate) fn requantize_wide(
+    isa: Isa,
+    sums: &Tile<i64>,
+    pixels: usize,
+    how: &RequantizeWide<'_>,
+    out: &mut Tile<i32>,
+) {
+    let long = [how.mantissa.len(), how.shift.len(), how.bias.len()].iter().all(|&n| n >= TILE_CHANNELS);
+    assert!(pixels <= TILE_PIXELS && long);
+    dispatch!(isa, requantize_wide(sums, pixels, how, out));
+}
+
+/// Values of a function by its argument: 16 bits per argument, and as many more, so that each can be read as 32 bits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Words {
+    values: Vec<i16>,
+}
+
+impl Words {
+    pub(crate) fn new(values: impl IntoIterator<Item = i16>) -> Self {
+        Self { values: values.into_iter().chain([0]).collect() }
+    }
+
+    /// How many arguments there are.
+    pub(crate) fn len(&self) -> usize {
+        self.values.len() - 1
+    }
+
+    #[inline(always)]
+    pub(crate) fn get(&self, argument: usize) -> i16 {
+        self.values[argument]
+    }
+}
+
+/// `out[p * stride + n] = f(q[p][n])` for `channels` channels, `f` being the table or none; all arguments are those of the table.
+///
+/// # Panics
+/// If slices are too short.
+pub(crate) fn store_i16(
+    isa: Isa,
+    q: &Tile<i32>,
+    pixels: usize,
+    table: Option<&Words>,
+    target: &mut Target<'_, i16>,
+) {
+    assert!((1..=TILE_PIXELS).contains(&pixels) && target.channels <= TILE_CHANNELS);
+    assert!(target.values.len() >= (pixels - 1) * target.stride + target.channels);
+    dispatch!(isa, store_i16(q, pixels, table, target));
 }
 
 /// Values of a function by its argument: a byte per argument, and three more, so that each can be read as 32 bits.

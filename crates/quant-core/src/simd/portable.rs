@@ -1,7 +1,7 @@
 //! The inner loops in plain Rust. They are always inlined, so that variants can be compiled for the instructions of a CPU.
 
-use super::{Bytes, Integer, Requantize, Rows, Sum, Target, Tile, Weights};
-use crate::{Activation, Rounding, saturate, shift_right};
+use super::{Bytes, Integer, Requantize, RequantizeWide, Rows, Sum, Target, Tile, Weights, Words};
+use crate::{Activation, Multiplier, Rounding, saturate, shift_right};
 
 #[inline(always)]
 pub(super) fn tile_f32(
@@ -32,6 +32,57 @@ pub(super) fn tile_u8(rows: &[Rows<'_, u8>], weights: Weights<'_, i8>, pixels: u
                 let products = x.iter().zip(w).map(|(&x, &w)| i32::from(x) * i32::from(w));
                 *sum = sum.wrapping_add(products.sum());
             }
+        }
+    }
+}
+
+#[inline(always)]
+pub(super) fn tile_i16(
+    rows: &[Rows<'_, i16>],
+    weights: Weights<'_, i16>,
+    pixels: usize,
+    sums: &mut Tile<i64>,
+    shift: u32,
+) {
+    for (p, sums) in sums[..pixels].iter_mut().enumerate() {
+        let sums = &mut sums[..weights.channels];
+        let row =
+            rows.iter().flat_map(|rows| rows.values[p * rows.stride..][..rows.depth].as_chunks::<2>().0);
+        for (x, weights) in row.zip(weights.values.chunks_exact(2 * weights.channels)) {
+            for (sum, w) in sums.iter_mut().zip(weights.as_chunks::<2>().0) {
+                let pair = i32::from(x[0]) * i32::from(w[0]) + i32::from(x[1]) * i32::from(w[1]);
+                *sum += i64::from(pair) << shift;
+            }
+        }
+    }
+}
+
+#[inline(always)]
+pub(super) fn requantize_wide(
+    sums: &Tile<i64>,
+    pixels: usize,
+    how: &RequantizeWide<'_>,
+    out: &mut Tile<i32>,
+) {
+    let RequantizeWide { bias, mantissa, shift, rounding, zero_point, low, high, .. } = *how;
+    for (sums, out) in sums[..pixels].iter().zip(out) {
+        let channels = bias.iter().zip(mantissa.iter().zip(shift));
+        for ((out, &sum), (&bias, (&mantissa, &shift))) in out.iter_mut().zip(sums).zip(channels) {
+            // What pads a tile is not of the sums that validation has looked at.
+            let scaled =
+                Multiplier { mantissa, shift: shift as u8 }.apply_wide(sum.wrapping_add(bias), rounding);
+            *out = saturate(scaled.saturating_add(zero_point.into()), low, high);
+        }
+    }
+}
+
+#[inline(always)]
+pub(super) fn store_i16(q: &Tile<i32>, pixels: usize, table: Option<&Words>, target: &mut Target<'_, i16>) {
+    for (q, out) in q[..pixels].iter().zip(target.values.chunks_mut(target.stride)) {
+        let pairs = out[..target.channels].iter_mut().zip(q);
+        match table {
+            Some(table) => pairs.for_each(|(out, &q)| *out = table.get(q as usize)),
+            None => pairs.for_each(|(out, &q)| *out = q as i16),
         }
     }
 }
@@ -69,7 +120,7 @@ pub(super) fn finish_u8(
     pixels: usize,
     how: &Requantize<'_>,
     table: Option<&Bytes>,
-    target: &mut Target<'_>,
+    target: &mut Target<'_, u8>,
 ) {
     requantize(sums, pixels, how);
     for (sums, out) in sums[..pixels].iter().zip(target.values.chunks_mut(target.stride)) {

@@ -115,7 +115,7 @@ fn apply(program: &Program, step: &Step, inputs: &[&Tensor]) -> Tensor {
         StepOp::ConvF32 { geometry, weight, bias, activation } => {
             conv_f32(x, geometry, floats(program, weight), floats(program, bias), *activation)
         }
-        StepOp::ConvI8 { .. } => conv_i8(program, step, x),
+        StepOp::ConvI8 { .. } | StepOp::ConvI16 { .. } => conv_integer(program, step, x),
         StepOp::Activation(f) if x.is_float() => {
             Tensor::of_floats(x.shape, |c, y, i| f.eval(x.float(c, y, i).into()) as f32)
         }
@@ -157,6 +157,8 @@ fn floats<'a>(program: &'a Program, name: &str) -> &'a [f32] {
 fn integers(program: &Program, name: &str) -> Vec<i128> {
     match &program.constants()[name] {
         Constant::I8(v) => v.iter().map(|&q| q.into()).collect(),
+        Constant::I16(v) => v.iter().map(|&q| q.into()).collect(),
+        Constant::I64(v) => v.iter().map(|&q| q.into()).collect(),
         Constant::I32(v) => v.iter().map(|&q| q.into()).collect(),
         Constant::F32(_) => panic!("{name}"),
     }
@@ -211,8 +213,10 @@ fn conv_f32(
     })
 }
 
-fn conv_i8(program: &Program, step: &Step, x: &Tensor) -> Tensor {
-    let StepOp::ConvI8 { geometry, weight, bias, multipliers, rounding, activation } = &step.op else {
+fn conv_integer(program: &Program, step: &Step, x: &Tensor) -> Tensor {
+    let (StepOp::ConvI8 { geometry, weight, bias, multipliers, rounding, activation }
+    | StepOp::ConvI16 { geometry, weight, bias, multipliers, rounding, activation }) = &step.op
+    else {
         panic!()
     };
     let output = program.tensors()[step.output].format;
