@@ -150,6 +150,15 @@ pub enum WidthArgument {
     Bits16,
 }
 
+impl From<WidthArgument> for Width {
+    fn from(argument: WidthArgument) -> Self {
+        match argument {
+            WidthArgument::Bits8 => Width::Bits8,
+            WidthArgument::Bits16 => Width::Bits16,
+        }
+    }
+}
+
 impl From<WidthArgument> for Precision {
     fn from(argument: WidthArgument) -> Self {
         match argument {

@@ -94,7 +94,11 @@ impl Recipe<'_> {
         let names = self.model.graph.nodes().iter().map(|node| node.name.as_str());
         config.float = names.filter(stays_float).map(str::to_owned).collect();
         let width = placement.options().preactivation;
-        let suffix = if width == Width::Bits8 { "-pre8" } else { "" };
+        let suffix = match (placement.options().activations, width) {
+            (Width::Bits16, _) => "-16",
+            (Width::Bits8, Width::Bits8) => "-pre8",
+            (Width::Bits8, Width::Bits16) => "",
+        };
         let name = format!("{}{suffix}", method.name());
         self.candidate(name, Calibrated { config, choices, networks }, Some(width), method)
     }

@@ -35,8 +35,8 @@ pub struct ScaleArguments {
     /// One scale of weights per output channel, or per tensor
     #[arg(long, value_enum, default_value = "channel")]
     pub weight_granularity: GranularityArgument,
-    /// Width of weights
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u8).range(2..=8))]
+    /// Width of weights; above 8 with --activations 16 only
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u8).range(2..=16))]
     pub weight_bits: u8,
     /// Scales that weights and activations may have: any, power-of-two, or mantissa:BITS for m * 2^n with m of 1 to 15 bits
     #[arg(long, default_value = "any", value_parser = parse_scale_grid)]

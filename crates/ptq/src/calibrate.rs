@@ -220,7 +220,10 @@ pub(crate) fn format(
     scheme: Scheme,
 ) -> Result<Format, Error> {
     if group.rule == Rule::ImageInput {
-        return Ok(Format::I8(QuantParams { scale: 1.0 / 255.0, zero_point: -128 }));
+        return Ok(match group.width {
+            Width::Bits8 => Format::I8(QuantParams { scale: 1.0 / 255.0, zero_point: -128 }),
+            Width::Bits16 => Format::I16(QuantParams { scale: 1.0 / 32640.0, zero_point: 0 }),
+        });
     }
     let statistics = collection.pooled(graph, group)?;
     if group.width == Width::Bits16 {

@@ -112,7 +112,7 @@ pub enum Error {
         dimensions: usize,
     },
     /// A width that weights can't have.
-    #[error("weights of {bits} bits are not possible, take 2 to 8")]
+    #[error("weights of {bits} bits are not possible, take 2 to 8, or to 16 where their inputs have 16")]
     WeightBits {
         /// The width.
         bits: u8,

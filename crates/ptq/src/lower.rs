@@ -1,7 +1,7 @@
 //! Lowering: the walker that turns a graph, its parameters and a configuration into a program.
 
 use crate::placement::is_fused;
-use crate::weights::quantize_weight;
+use crate::weights::{MAX_BIAS_I8, MAX_BIAS_I16, QuantizedWeight, quantize_weight};
 use crate::{Error, QuantConfig};
 use nn_graph::{Activation, Conv, Graph, Node, Op, Params, TensorId};
 use quant_core::{
@@ -249,7 +249,9 @@ impl<'a> Lowering<'a> {
     fn conv(&mut self, id: TensorId, node: &Node, conv: &Conv) -> Result<(), Error> {
         let fused = self.fused(id);
         match self.config {
-            Some(config) if !config.float.contains(&node.name) => self.conv_i8(id, node, conv, fused, config),
+            Some(config) if !config.float.contains(&node.name) => {
+                self.conv_integer(id, node, conv, fused, config)
+            }
             _ => self.conv_f32(id, node, conv, fused),
         }
     }
@@ -328,7 +330,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// An integer convolution; among tensors in f32 it is an island between a quantisation and a dequantisation.
-    fn conv_i8(
+    fn conv_integer(
         &mut self,
         id: TensorId,
         node: &Node,
@@ -339,28 +341,54 @@ impl<'a> Lowering<'a> {
         let (weight, bias) = (format!("{}.weight", node.name), format!("{}.bias", node.name));
         let multipliers = format!("{}.multipliers", node.name);
         let (sums_to, reads) = (self.quantizer(id)?, self.quantizer(node.inputs[0])?);
+        let wide = matches!(reads, Format::I16(_));
+        if config.weights.bits > 8 && !wide {
+            return Err(Error::WeightBits { bits: config.weights.bits }.of(&weight));
+        }
+        let max_bias = if wide { MAX_BIAS_I16 } else { MAX_BIAS_I8 };
         let scale_in = reads.params().map_or(1.0, |p| f64::from(p.scale));
         let scale_out = sums_to.params().map_or(1.0, |p| f64::from(p.scale));
         let real_bias = self.bias(node, conv)?;
         let real_weight = self.param(&weight)?;
         let quantized = config
             .weight_scales(&node.name, real_weight, conv.out_channels)
-            .and_then(|s| quantize_weight(real_weight, &real_bias, &s, &config.weights.spec()?, scale_in))
+            .and_then(|s| {
+                quantize_weight(real_weight, &real_bias, &s, &config.weights.spec()?, scale_in, max_bias)
+            })
             .map_err(|e| e.of(&weight))?;
         let mut pairs = Vec::with_capacity(2 * conv.out_channels);
-        for scale in &quantized.scales {
+        for &scale in &quantized.scales {
             let multiplier = Multiplier::from_real(scale_in * scale / scale_out, config.scale_form)?;
             pairs.extend([multiplier.mantissa, i32::from(multiplier.shift)]);
         }
-        self.constants.insert(weight.clone(), Constant::I8(quantized.weight));
-        self.constants.insert(bias.clone(), Constant::I32(quantized.bias));
+        let [weights, biases] = constants(quantized, wide, config.weights.bits);
+        self.constants.insert(weight.clone(), weights);
+        self.constants.insert(bias.clone(), biases);
         self.constants.insert(multipliers.clone(), Constant::I32(pairs));
         let activation = fused.map(|f| (f.function, sums_to));
         let rounding = config.rounding;
-        let op = StepOp::ConvI8 { geometry: geometry(conv), weight, bias, multipliers, rounding, activation };
+        let geometry = geometry(conv);
+        let op = if wide {
+            StepOp::ConvI16 { geometry, weight, bias, multipliers, rounding, activation }
+        } else {
+            StepOp::ConvI8 { geometry, weight, bias, multipliers, rounding, activation }
+        };
         let input = self.conv_input(node, reads)?;
         let result = fused.map_or(id, |f| f.result);
         let makes = self.quantizer(result)?;
         self.conv_steps(node, op, input, result, makes)
     }
+}
+
+/// Weights and biases as the step wants them.
+fn constants(quantized: QuantizedWeight, wide: bool, weight_bits: u8) -> [Constant; 2] {
+    let QuantizedWeight { weight, bias, .. } = quantized;
+    let weight = match weight_bits {
+        ..=8 => Constant::I8(weight.into_iter().map(|w| w as i8).collect()),
+        _ => Constant::I16(weight),
+    };
+    // `quantize_weight` keeps the narrow ones within 2^29.
+    let bias =
+        if wide { Constant::I64(bias) } else { Constant::I32(bias.into_iter().map(|b| b as i32).collect()) };
+    [weight, bias]
 }

@@ -34,13 +34,16 @@ pub enum ConcatPolicy {
 /// What a target wants of placement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlacementOptions {
+    /// Width of all tensors; what else is said of widths matters where this is 8 bits.
+    #[serde(default = "narrow")]
+    pub activations: Width,
     /// Width of the argument of an activation, and of the detection outputs.
     pub preactivation: Width,
     /// Ties at concatenations.
     pub concat: ConcatPolicy,
     /// Whether both operands and the result of an addition share one quantiser.
     pub tie_add: bool,
-    /// Scales that quantisers may have; that of the image is 1/255 nevertheless.
+    /// Scales that quantisers may have; that of the image is 1/255 (or 1/32640) nevertheless.
     #[serde(default)]
     pub scales: ScaleGrid,
 }
@@ -48,12 +51,17 @@ pub struct PlacementOptions {
 impl Default for PlacementOptions {
     fn default() -> Self {
         Self {
+            activations: Width::Bits8,
             preactivation: Width::Bits16,
             concat: ConcatPolicy::TieExclusive,
             tie_add: false,
             scales: ScaleGrid::Any,
         }
     }
+}
+
+fn narrow() -> Width {
+    Width::Bits8
 }
 
 /// The options that decide which tensors are observed and pooled: widths do not, so one calibration serves all of them.
@@ -76,7 +84,8 @@ impl From<PlacementOptions> for Ties {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
-    /// The image: 8 bits, scale 1/255, zero point -128, so that pixels are exact whatever the method.
+    /// The image: 8 bits, scale 1/255, zero point -128, or 16 bits, scale 1/32640, zero point 0, so that pixels are exact whatever the
+    /// method.
     ImageInput,
     /// Read by a convolution: 8 bits.
     ConvInput,
@@ -295,6 +304,10 @@ fn width_rule(
     members: &[TensorId],
     options: PlacementOptions,
 ) -> (Rule, Width) {
+    if options.activations == Width::Bits16 {
+        let narrow = PlacementOptions { activations: Width::Bits8, ..options };
+        return (width_rule(graph, consumers, members, narrow).0, Width::Bits16);
+    }
     let reads = |pick: &dyn Fn(&Op) -> bool| {
         members.iter().flat_map(|id| &consumers[id.index()]).any(|reader| pick(&graph.node(*reader).op))
     };

@@ -13,7 +13,7 @@ pub struct WeightConfig {
     pub method: Method,
     /// One scale per output channel, or one per convolution.
     pub granularity: Granularity,
-    /// Width in bits, 2 to 8; integers of less than 8 are stored in 8.
+    /// Width in bits, 2 to 16; above 8 only where all inputs have 16 bits. Integers of up to 8 are stored in 8, others in 16.
     pub bits: u8,
     /// Scales that there may be.
     #[serde(default)]
@@ -31,9 +31,9 @@ impl WeightConfig {
     /// The integers.
     ///
     /// # Errors
-    /// [`Error::WeightBits`] unless there are 2 to 8 bits.
+    /// [`Error::WeightBits`] unless there are 2 to 16 bits.
     pub fn spec(&self) -> Result<QuantSpec, Error> {
-        if !(2..=8).contains(&self.bits) {
+        if !(2..=16).contains(&self.bits) {
             return Err(Error::WeightBits { bits: self.bits });
         }
         Ok(QuantSpec::new(self.bits, true, Scheme::Symmetric, true, self.granularity)?)
@@ -78,17 +78,22 @@ impl WeightConfig {
     }
 }
 
+/// Steps that a bias may have beside sums of 32 bits.
+pub(crate) const MAX_BIAS_I8: i64 = 1 << 29;
+/// Steps that a bias may have beside sums below 2^46.
+pub(crate) const MAX_BIAS_I16: i64 = 1 << 44;
+
 /// Weights and biases of a convolution as integers.
 pub(crate) struct QuantizedWeight {
-    pub(crate) weight: Vec<i8>,
+    pub(crate) weight: Vec<i16>,
     /// In units of `scale_in * scale`.
-    pub(crate) bias: Vec<i32>,
+    pub(crate) bias: Vec<i64>,
     /// Per output channel.
     pub(crate) scales: Vec<f64>,
 }
 
 /// Quantises weight and bias with one scale per output channel. A channel's scale is raised where its bias would otherwise not fit
-/// 2^29 steps: its weights are then too small to matter beside the bias.
+/// `max_bias` steps: its weights are then too small to matter beside the bias.
 ///
 /// # Errors
 /// [`Error::NonFinite`], [`Error::Length`], [`Error::Step`].
@@ -98,22 +103,23 @@ pub(crate) fn quantize_weight(
     scales: &[f32],
     spec: &QuantSpec,
     scale_in: f64,
+    max_bias: i64,
 ) -> Result<QuantizedWeight, Error> {
-    const MAX_BIAS: f64 = (1 << 29) as f64;
+    let max_bias = max_bias as f64;
     check(weight, bias, scales)?;
     let mut result =
         QuantizedWeight { weight: Vec::with_capacity(weight.len()), bias: Vec::new(), scales: Vec::new() };
     let rows = weight.chunks_exact((weight.len() / bias.len()).max(1));
     for ((row, &bias), &scale) in rows.zip(bias).zip(scales) {
-        let needed = (f64::from(bias).abs() / (scale_in * MAX_BIAS)) as f32;
+        let needed = (f64::from(bias).abs() / (scale_in * max_bias)) as f32;
         let zeros = row.iter().all(|w| *w == 0.0);
         let scale = if zeros && bias != 0.0 { needed.max(f32::MIN_POSITIVE) } else { scale.max(needed) };
         let params = QuantParams { scale, zero_point: 0 };
         let quantize =
-            |&w: &f32| params.quantize(f64::from(w), spec.q_min(), spec.q_max(), Rounding::HalfEven) as i8;
+            |&w: &f32| params.quantize(f64::from(w), spec.q_min(), spec.q_max(), Rounding::HalfEven) as i16;
         result.weight.extend(row.iter().map(quantize));
         let scale = f64::from(scale);
-        result.bias.push((f64::from(bias) / (scale_in * scale)).round_ties_even() as i32);
+        result.bias.push((f64::from(bias) / (scale_in * scale)).round_ties_even() as i64);
         result.scales.push(scale);
     }
     Ok(result)
@@ -160,8 +166,8 @@ mod tests {
         let weights = wave(100);
         let scale = |bits| WeightConfig { bits, ..WeightConfig::default() }.scales(&weights, 1).unwrap()[0];
         assert!((scale(4) / scale(8) - 127.0 / 7.0).abs() < 1e-4);
-        let bad = WeightConfig { bits: 9, ..WeightConfig::default() };
-        assert!(matches!(bad.scales(&weights, 1), Err(Error::WeightBits { bits: 9 })));
+        let bad = WeightConfig { bits: 17, ..WeightConfig::default() };
+        assert!(matches!(bad.scales(&weights, 1), Err(Error::WeightBits { bits: 17 })));
     }
 
     #[test]
@@ -196,10 +202,10 @@ mod tests {
         let spec = QuantSpec::int8_weights();
         let weight = [1e-6, -1e-6, 1.0, -1.0];
         let scales = [1e-6 / 127.0, 1.0 / 127.0];
-        let got = quantize_weight(&weight, &[1.0, 1.0], &scales, &spec, 1e-6).unwrap();
+        let got = quantize_weight(&weight, &[1.0, 1.0], &scales, &spec, 1e-6, MAX_BIAS_I8).unwrap();
         assert!(got.scales[0] > f64::from(scales[0]) && got.bias[0].abs() <= 1 << 29);
-        assert_eq!((got.scales[1], &got.weight[2..]), (f64::from(scales[1]), &[127i8, -127][..]));
-        assert!(quantize_weight(&weight, &[1.0, 1.0], &[1.0, 0.0], &spec, 1.0).is_err());
-        assert!(quantize_weight(&weight, &[1.0, 1.0], &[1.0], &spec, 1.0).is_err());
+        assert_eq!((got.scales[1], &got.weight[2..]), (f64::from(scales[1]), &[127i16, -127][..]));
+        assert!(quantize_weight(&weight, &[1.0, 1.0], &[1.0, 0.0], &spec, 1.0, MAX_BIAS_I8).is_err());
+        assert!(quantize_weight(&weight, &[1.0, 1.0], &[1.0], &spec, 1.0, MAX_BIAS_I8).is_err());
     }
 }

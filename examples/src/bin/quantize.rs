@@ -5,8 +5,8 @@
 use clap::Parser;
 use coco_eval::{Comparison, Summary};
 use examples::arguments::{
-    ConcatArgument, EvaluationArguments, PreactivationArgument, SchemeArgument, given_or_asset,
-    parse_image_size,
+    ConcatArgument, EvaluationArguments, PreactivationArgument, SchemeArgument, WidthArgument,
+    given_or_asset, parse_image_size,
 };
 use examples::calibration::Calibration;
 use examples::calibration_file::{PREPROCESSING, SavedCalibration};
@@ -69,6 +69,9 @@ struct Arguments {
     /// Scheme of 8-bit activations, for all methods but max (symmetric) and minmax (affine)
     #[arg(long, value_enum, default_value = "affine")]
     scheme: SchemeArgument,
+    /// Width of all tensors; with 16, --preactivation does not matter
+    #[arg(long, value_enum, default_value = "8", conflicts_with = "config")]
+    activations: WidthArgument,
     /// Width of the arguments of activations and of the head's outputs
     #[arg(long, value_enum, default_value = "16")]
     preactivation: PreactivationArgument,
@@ -286,6 +289,7 @@ fn announce(job: &Job) {
 fn placements_of_widths(model: &Model, arguments: &Arguments) -> Vec<Placement> {
     let place = |&preactivation: &Width| {
         let options = PlacementOptions {
+            activations: arguments.activations.into(),
             preactivation,
             concat: arguments.concat.into(),
             scales: arguments.weight.scale_grid(),
@@ -293,7 +297,10 @@ fn placements_of_widths(model: &Model, arguments: &Arguments) -> Vec<Placement> 
         };
         Placement::new(&model.graph, options)
     };
-    arguments.preactivation.widths().iter().map(place).collect()
+    match arguments.activations.into() {
+        Width::Bits8 => arguments.preactivation.widths().iter().map(place).collect(),
+        Width::Bits16 => vec![place(&Width::Bits16)],
+    }
 }
 
 /// The float network, then one per width and method, or with a configuration of precisions one per method.

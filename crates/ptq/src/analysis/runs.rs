@@ -65,8 +65,12 @@ impl<'p> VariantRuns<'p> {
 }
 
 fn count(program: &Program, steps: impl Iterator<Item = usize>) -> usize {
-    let is_convolution =
-        |&step: &usize| matches!(program.steps()[step].op, StepOp::ConvF32 { .. } | StepOp::ConvI8 { .. });
+    let is_convolution = |&step: &usize| {
+        matches!(
+            program.steps()[step].op,
+            StepOp::ConvF32 { .. } | StepOp::ConvI8 { .. } | StepOp::ConvI16 { .. }
+        )
+    };
     steps.filter(is_convolution).count()
 }
 
