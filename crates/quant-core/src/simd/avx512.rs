@@ -8,6 +8,7 @@ use super::{
     Words, Work, portable,
 };
 use crate::{Activation, Rounding};
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 macro_rules! recompile {
@@ -127,7 +128,7 @@ fn dot_i16<const P: usize, const V: usize>(rows: &[Rows<'_, i16>], weights: &[i1
                     for (p, acc) in acc.iter_mut().enumerate() {
                         let x = _mm512_set1_epi32(a.add(p * stride).cast::<i32>().read_unaligned());
                         for (acc, &b) in acc.iter_mut().zip(&b) {
-                            *acc = _mm512_dpwssd_epi32(*acc, x, b);
+                            *acc = dot_pairs(*acc, x, b);
                         }
                     }
                     a = a.add(2);
@@ -136,24 +137,42 @@ fn dot_i16<const P: usize, const V: usize>(rows: &[Rows<'_, i16>], weights: &[i1
             }
             (left, room) = (left - now, room - now);
             if room == 0 {
-                sums.add(&mut acc);
-                room = PAIRS;
+                sums.add(acc);
+                (acc, room) = ([[_mm512_setzero_si512(); V]; P], PAIRS);
             }
         }
     }
-    sums.add(&mut acc);
+    sums.add(acc);
+}
+
+/// `vpdpwssd`, which the compiler's own intrinsic becomes two instructions of.
+#[target_feature(enable = "avx512f,avx512vnni")]
+#[inline]
+#[allow(unsafe_code)]
+fn dot_pairs(mut sums: __m512i, a: __m512i, b: __m512i) -> __m512i {
+    // SAFETY: the instruction reads and writes the named registers only, and this function's features are what it needs.
+    unsafe {
+        asm!(
+            "vpdpwssd {sums}, {a}, {b}",
+            sums = inout(zmm_reg) sums,
+            a = in(zmm_reg) a,
+            b = in(zmm_reg) b,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    sums
 }
 
 impl Shifted<'_> {
-    /// Adds sums of 32 bits and clears them.
+    /// Adds sums of 32 bits.
     #[target_feature(enable = "avx512f")]
     #[inline]
     #[allow(unsafe_code)]
-    fn add<const P: usize, const V: usize>(&mut self, acc: &mut [[__m512i; V]; P]) {
+    fn add<const P: usize, const V: usize>(&mut self, acc: [[__m512i; V]; P]) {
         let shift = _mm_cvtsi32_si128(self.shift as i32);
         for (sums, acc) in self.sums.iter_mut().zip(acc) {
             for (sums, acc) in sums.chunks_exact_mut(LANES).zip(acc) {
-                let halves = [_mm512_castsi512_si256(*acc), _mm512_extracti64x4_epi64::<1>(*acc)];
+                let halves = [_mm512_castsi512_si256(acc), _mm512_extracti64x4_epi64::<1>(acc)];
                 for (sums, half) in sums.chunks_exact_mut(LANES / 2).zip(halves) {
                     let wide = _mm512_sll_epi64(_mm512_cvtepi32_epi64(half), shift);
                     // SAFETY: `sums` holds 8 values of 64 bits: one unaligned load and store of 512 bits.
@@ -162,7 +181,6 @@ impl Shifted<'_> {
                         _mm512_storeu_si512(sums.as_mut_ptr().cast(), _mm512_add_epi64(before, wide));
                     }
                 }
-                *acc = _mm512_setzero_si512();
             }
         }
     }
