@@ -40,7 +40,8 @@ pub struct Inputs {
 /// One network and what it achieved.
 #[derive(Serialize)]
 pub struct Run {
-    /// `float`, or the method, with `-pre8` where arguments of activations have 8 bits, `-mixed` where layers have precisions of their own.
+    /// `float`, or the method, with `-pre8` where arguments of activations have 8 bits, `-16` where all tensors have 16, `-mixed` where layers
+    /// have precisions of their own.
     pub name: String,
     /// `f32` or `int8`.
     pub precision: &'static str,

@@ -30,6 +30,7 @@ use examples::summary::{Clock, IMAGES_FILE, Inputs, Manifest, Run, SummaryFile};
 use examples::weights::WeightArguments;
 use ptq::analysis::PrecisionConfig;
 use ptq::{Placement, PlacementOptions, Width};
+use quant_core::{Step, StepOp};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use yolo_model::ImageSize;
@@ -370,7 +371,7 @@ fn write_network(
     let difference = comparison.as_ref().map(|comparison| &comparison.figures[0]);
     Ok(Run {
         name: candidate.name.clone(),
-        precision: if candidate.quantized.is_some() { "int8" } else { "f32" },
+        precision: precision(candidate),
         preactivation_bits: candidate
             .quantized
             .and_then(|(width, _)| Some(if width? == Width::Bits8 { 8 } else { 16 })),
@@ -394,6 +395,16 @@ fn write_network(
         detections_sha256: sha256(&detections),
         detections_file,
     })
+}
+
+/// What convolutions read.
+fn precision(candidate: &Candidate) -> &'static str {
+    let wide = |step: &Step| matches!(step.op, StepOp::ConvI16 { .. });
+    match candidate.quantized {
+        None => "f32",
+        Some(_) if candidate.network.program.steps().iter().any(wide) => "int16",
+        Some(_) => "int8",
+    }
 }
 
 /// A quantised run beside the float one, set of images by set of images.

@@ -134,6 +134,22 @@ fn options_replace_parts_of_the_demonstration() {
     assert_eq!(names.join(","), methods);
 }
 
+/// 16 bits throughout come close to f32 (8 bits reach half of its AP here), and weights of more than 8 bits need them.
+#[test]
+fn networks_of_16_bits_agree_with_the_float_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = ["--methods", "mse", "--samples", "0", "--weight-bits", "16"];
+    let wide = [&options[..], &["--activations", "16", "--out", text(folder.path())]].concat();
+    succeed("quantize", &wide);
+    let summary = read_json(&folder.path().join("summary.json"));
+    let [float, wide] = [0, 1].map(|run| &runs(&summary)[run]);
+    assert_eq!((wide["name"].as_str(), wide["precision"].as_str()), (Some("mse-16"), Some("int16")));
+    let ap = |run: &Value| run["ap"].as_f64().unwrap();
+    assert!(ap(wide) > 0.85 && ap(float) > 0.999, "{} {}", ap(float), ap(wide));
+    let refused = crate::support::run("quantize", &[&options[..], &["--out", text(folder.path())]].concat());
+    assert!(refused.code == Some(2) && refused.stderr.contains("weights of 16 bits"), "{}", refused.stderr);
+}
+
 /// `auto`, and everything that is done to weights.
 #[test]
 fn layers_can_be_looked_at() {
