@@ -1,6 +1,6 @@
 //! Running a program.
 
-use crate::plan::{Place, buffer_lengths, infer_shapes, plan, planned_bytes};
+use crate::plan::{Place, buffer_lengths, fused_additions, infer_shapes, plan, planned_bytes};
 use crate::prepared::{Prepared, prepare};
 use crate::resume::same_work;
 use crate::values::{Buffer, Owned, Stored};
@@ -22,6 +22,8 @@ pub struct Executor<'p> {
     places: Vec<Place>,
     /// Values that each buffer has room for once it is used.
     lengths: Vec<usize>,
+    /// Of every step the addition that is done with it, where nobody wants to see what is between.
+    fused: Vec<Option<usize>>,
     /// Empty before their first use.
     buffers: Vec<Buffer>,
     /// The outputs of the last run, planar.
@@ -37,6 +39,7 @@ impl Clone for Executor<'_> {
             prepared: self.prepared.clone(),
             places: self.places.clone(),
             lengths: self.lengths.clone(),
+            fused: self.fused.clone(),
             buffers: self.buffers.iter().map(Buffer::empty_like).collect(),
             outputs: no_outputs(self.program),
         }
@@ -96,11 +99,12 @@ impl<'p> Executor<'p> {
         prepared: impl Fn(&Step) -> Arc<OnceLock<Prepared>>,
     ) -> Result<Self, Error> {
         let shapes = infer_shapes(program, image)?;
-        let (places, buffers) = plan(program);
+        let fused = fused_additions(program);
+        let (places, buffers) = plan(program, &fused);
         let lengths = buffer_lengths(&shapes, &places, &buffers)?;
         let prepared = program.steps().iter().map(prepared).collect();
         let outputs = no_outputs(program);
-        Ok(Self { program, isa, shapes, prepared, places, lengths, buffers, outputs })
+        Ok(Self { program, isa, shapes, prepared, places, lengths, fused, buffers, outputs })
     }
 
     /// Runs the program on an image, planar `(channels, height, width)`.
@@ -113,8 +117,18 @@ impl<'p> Executor<'p> {
         if image_step.is_none() {
             self.load(0, Values::F32(input));
         }
-        for index in 0..self.program.steps().len() {
-            self.run_step(index, image_step.filter(|&first| first == index).map(|_| input));
+        let mut done = vec![false; self.program.steps().len()];
+        for index in 0..done.len() {
+            match (done[index], self.fused[index]) {
+                (true, _) => {}
+                (false, Some(add)) => {
+                    self.run_fused(index, add);
+                    done[add] = true;
+                }
+                (false, None) => {
+                    self.run_step(index, image_step.filter(|&first| first == index).map(|_| input));
+                }
+            }
         }
         self.keep_outputs();
         Ok(())
@@ -163,9 +177,20 @@ impl<'p> Executor<'p> {
             Some(image) => self.quantize_image(image, step, &mut output),
             None => {
                 let prepared = self.prepared[index].get_or_init(|| prepare(self.program, step));
-                self.step(step, prepared, &mut output);
+                self.step(step, prepared, None, &mut output);
             }
         }
+        self.buffers[slot] = output;
+    }
+
+    /// Runs a convolution and the addition of its result in one pass.
+    fn run_fused(&mut self, index: usize, add: usize) {
+        let [step, add] = [index, add].map(|index| &self.program.steps()[index]);
+        let Place::Buffer(slot) = self.places[add.output] else { return };
+        let mut output = std::mem::take(&mut self.buffers[slot]);
+        output.grow(self.lengths[slot]);
+        let prepared = self.prepared[index].get_or_init(|| prepare(self.program, step));
+        self.step(step, prepared, Some(add), &mut output);
         self.buffers[slot] = output;
     }
 

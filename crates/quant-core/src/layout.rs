@@ -3,7 +3,9 @@
 //! Inside, the channels of a pixel are neighbours, so that a pixel is a row of a matrix product as it lies there. 8-bit integers are
 //! kept with 128 added, unsigned, since the dot-product instructions of x86-64 take one unsigned factor.
 
-/// Channels and pixels that are moved together: small enough for the first-level cache, whole cache lines of either side.
+use rayon::prelude::*;
+
+/// Pixels that are moved together: small enough for the first-level cache, whole cache lines of either side.
 const BLOCK: usize = 32;
 
 /// What is added to 8-bit integers inside.
@@ -40,23 +42,25 @@ pub(crate) fn to_pixels<A: Copy, B>(
     }
 }
 
-/// Planes from pixels: `planes[c * count + p] = convert(pixels[p * channels + c])`.
-pub(crate) fn to_planes<A: Copy, B>(
+/// Planes from pixels: `planes[c * count + p] = convert(pixels[p * channels + c])`; some channels at a time in parallel.
+pub(crate) fn to_planes<A: Copy + Sync, B: Send>(
     pixels: &[A],
     planes: &mut [B],
     channels: usize,
-    convert: impl Fn(A) -> B,
+    convert: impl Fn(A) -> B + Sync,
 ) {
+    /// Channels of a task: neighbours share cache lines.
+    const CHANNELS: usize = 16;
     let count = planes.len() / channels.max(1);
-    for first in (0..count).step_by(BLOCK) {
-        let end = (first + BLOCK).min(count);
-        for channel in 0..channels {
-            let line = &mut planes[channel * count + first..channel * count + end];
-            for (v, row) in line.iter_mut().zip(pixels[first * channels..].chunks_exact(channels)) {
-                *v = convert(row[channel]);
+    planes.par_chunks_mut((CHANNELS * count).max(1)).enumerate().for_each(|(task, planes)| {
+        for first in (0..count).step_by(BLOCK) {
+            let end = (first + BLOCK).min(count);
+            for (channel, plane) in (task * CHANNELS..).zip(planes.chunks_exact_mut(count)) {
+                let rows = pixels[first * channels..].chunks_exact(channels);
+                plane[first..end].iter_mut().zip(rows).for_each(|(v, row)| *v = convert(row[channel]));
             }
         }
-    }
+    });
 }
 
 #[cfg(test)]

@@ -94,8 +94,33 @@ pub(crate) fn planned_bytes(buffers: &[Buffer], lengths: &[usize]) -> usize {
     buffers.iter().zip(lengths).map(|(buffer, len)| len * buffer.element_bytes()).sum()
 }
 
+/// Of every step the addition that it can be done with in one pass: a convolution whose result nothing else reads, with a shortcut that
+/// is there before, and has the type of the sum.
+pub(crate) fn fused_additions(program: &Program) -> Vec<Option<usize>> {
+    let (steps, tensors) = (program.steps(), program.tensors());
+    let mut made_by = vec![None; tensors.len()];
+    steps.iter().enumerate().for_each(|(index, step)| made_by[step.output] = Some(index));
+    let kind = |id: usize| std::mem::discriminant(&tensors[id].format);
+    let addition = |(index, step): (usize, &Step)| {
+        let is_conv =
+            matches!(step.op, StepOp::ConvF32 { .. } | StepOp::ConvI8 { .. } | StepOp::ConvI16 { .. });
+        let mut readers = (0..steps.len()).filter(|&reader| steps[reader].inputs.contains(&step.output));
+        let (reader, None) = (readers.next()?, readers.next()) else { return None };
+        let (StepOp::Add { .. }, [a, b]) = (&steps[reader].op, &steps[reader].inputs[..]) else {
+            return None;
+        };
+        let other = if *a == step.output { *b } else { *a };
+        let early = made_by[other].is_none_or(|maker| maker < index);
+        let fits = is_conv && a != b && early && kind(other) == kind(steps[reader].output);
+        (fits && !program.outputs().contains(&step.output)).then_some(reader)
+    };
+    steps.iter().enumerate().map(addition).collect()
+}
+
 /// Gives every tensor a buffer of its type, using one again once its last reader has run.
-pub(crate) fn plan(program: &Program) -> (Vec<Place>, Vec<Buffer>) {
+///
+/// Sums of `fused` additions have theirs from the convolution on.
+pub(crate) fn plan(program: &Program, fused: &[Option<usize>]) -> (Vec<Place>, Vec<Buffer>) {
     let tensors = program.tensors();
     let joined = joined(program);
     // The buffers that a tensor's readers read.
@@ -108,17 +133,25 @@ pub(crate) fn plan(program: &Program) -> (Vec<Place>, Vec<Buffer>) {
     let mut places = vec![Place::Buffer(0); tensors.len()];
     let mut buffers = vec![Buffer::for_format(tensors[0].format)];
     let mut free: Vec<usize> = Vec::new();
+    let mut placed = vec![false; tensors.len()];
     for (index, step) in program.steps().iter().enumerate() {
-        let wanted = Buffer::for_format(tensors[step.output].format);
-        let same = |&slot: &usize| std::mem::discriminant(&buffers[slot]) == std::mem::discriminant(&wanted);
-        places[step.output] = match (&joined[step.output], free.iter().position(same)) {
-            (Some(parts), _) => Place::Joined(parts.clone()),
-            (None, Some(position)) => Place::Buffer(free.swap_remove(position)),
-            (None, None) => {
-                buffers.push(wanted);
-                Place::Buffer(buffers.len() - 1)
+        let sum = fused[index].map(|add| program.steps()[add].output);
+        for output in [Some(step.output), sum].into_iter().flatten() {
+            if std::mem::replace(&mut placed[output], true) {
+                continue;
             }
-        };
+            let wanted = Buffer::for_format(tensors[output].format);
+            let same =
+                |&slot: &usize| std::mem::discriminant(&buffers[slot]) == std::mem::discriminant(&wanted);
+            places[output] = match (&joined[output], free.iter().position(same)) {
+                (Some(parts), _) => Place::Joined(parts.clone()),
+                (None, Some(position)) => Place::Buffer(free.swap_remove(position)),
+                (None, None) => {
+                    buffers.push(wanted);
+                    Place::Buffer(buffers.len() - 1)
+                }
+            };
+        }
         let inputs = step.inputs.iter().flat_map(|&id| sources(id));
         let mut done: Vec<usize> = inputs.filter(|&id| last_use[id] == index).collect();
         // A step may read a tensor twice; its buffer becomes free once.

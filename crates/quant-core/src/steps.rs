@@ -1,15 +1,15 @@
 //! What the steps of a program do to stored tensors.
 
 use crate::executor::Executor;
-use crate::kernels::conv::{Finished, Part, Pixels, convolve};
+use crate::kernels::conv::{Element, Finished, PackedWeights, Part, Pixels, convolve};
 use crate::kernels::elementwise;
 use crate::kernels::spatial::{self, Window};
 use crate::layout::to_offset;
-use crate::prepared::{Channels, Prepared, Rescale};
-use crate::simd::{self, Bytes, Integer, Sum, TILE_CHANNELS, TILE_PIXELS, Tile, Words};
+use crate::prepared::{Prepared, Rescale};
+use crate::simd::{self, Bytes, Integer, Sum, TILE_CHANNELS, TILE_PIXELS, Target, Tile, Words};
 use crate::table::{Entries, Table};
 use crate::values::{Buffer, Stored};
-use crate::{Step, StepOp, saturate};
+use crate::{Format, Isa, Step, StepOp, saturate};
 use rayon::prelude::*;
 
 /// A combination of formats that `validate` refuses: nothing is computed.
@@ -18,14 +18,14 @@ fn unreachable_by_validation() {
 }
 
 impl Executor<'_> {
-    /// Runs a step, whose inputs are there.
-    pub(crate) fn step(&self, step: &Step, prepared: &Prepared, output: &mut Buffer) {
+    /// Runs a step, whose inputs are there; a convolution together with the addition that follows, if that is given.
+    pub(crate) fn step(&self, step: &Step, prepared: &Prepared, add: Option<&Step>, output: &mut Buffer) {
         match (&step.op, prepared) {
             (StepOp::Quantize, _) => self.quantize(step, output),
             (StepOp::Dequantize, _) => self.dequantize(step, output),
-            (StepOp::ConvF32 { .. }, prepared) => self.conv_f32(step, prepared, output),
-            (StepOp::ConvI8 { .. }, prepared) => self.conv_i8(step, prepared, output),
-            (StepOp::ConvI16 { .. }, prepared) => self.conv_i16(step, prepared, output),
+            (StepOp::ConvF32 { .. }, prepared) => self.conv_f32(step, prepared, add, output),
+            (StepOp::ConvI8 { .. }, prepared) => self.conv_i8(step, prepared, add, output),
+            (StepOp::ConvI16 { .. }, prepared) => self.conv_i16(step, prepared, add, output),
             (StepOp::Activation(_), Prepared::Table(table)) => self.activation(step, table.as_ref(), output),
             (StepOp::Add { .. }, _) => self.add(step, output),
             (StepOp::Concat { .. }, Prepared::Rescale(rescale)) => self.concat(step, rescale, output),
@@ -123,91 +123,117 @@ impl Executor<'_> {
         self.sources(tensor).into_iter().filter_map(part).collect()
     }
 
-    fn conv_f32(&self, step: &Step, prepared: &Prepared, output: &mut Buffer) {
+    fn conv_f32(&self, step: &Step, prepared: &Prepared, add: Option<&Step>, output: &mut Buffer) {
         let (StepOp::ConvF32 { activation, .. }, Prepared::ConvF32 { weights, bias }, Buffer::F32(y)) =
             (&step.op, prepared, output)
         else {
             return unreachable_by_validation();
         };
-        let parts = self.parts(step.inputs[0], |stored| match stored {
-            Stored::F32(values) => Some(values),
-            _ => None,
-        });
+        let parts = self.parts(step.inputs[0], f32_values);
+        let other = add.and_then(|add| f32_values(self.stored(shortcut_of(step, add))));
         let input = Pixels { parts: &parts, size: self.size(step.inputs[0]), padding: 0.0 };
         let (isa, y) = (self.isa(), &mut y[..self.len(step.output)]);
         convolve(isa, weights, input, self.size(step.output), y, |tile: &mut Finished<'_, f32, f32>| {
             simd::bias_activation(isa, tile.sums, tile.pixels, &bias[tile.channels.start..], *activation);
-            tile.store(|value| value);
+            match other {
+                Some(other) => tile.store_sums(other),
+                None => tile.store(|value| value),
+            }
         });
     }
 
-    fn conv_i8(&self, step: &Step, prepared: &Prepared, output: &mut Buffer) {
+    fn conv_i8(&self, step: &Step, prepared: &Prepared, add: Option<&Step>, output: &mut Buffer) {
         let Prepared::ConvI8 { weights, channels, table } = prepared else {
             return unreachable_by_validation();
         };
-        let parts = self.parts(step.inputs[0], |stored| match stored {
-            Stored::U8(values) => Some(values),
-            _ => None,
-        });
+        let parts = self.parts(step.inputs[0], u8_values);
         let zero_point = self.format(step.inputs[0]).params().map_or(0, |p| p.zero_point);
         let padding = to_offset(zero_point as i8);
         let input = Pixels { parts: &parts, size: self.size(step.inputs[0]), padding };
-        let (size, len, isa) = (self.size(step.output), self.len(step.output), self.isa());
-        match output {
-            Buffer::U8(y) => convolve(isa, weights, input, size, &mut y[..len], |tile| {
-                self.finish_u8(tile, channels, table.as_ref());
-            }),
-            Buffer::I16(y) => convolve(isa, weights, input, size, &mut y[..len], |tile| {
-                let (pixels, first) = (tile.pixels, tile.channels.start);
-                let (sums, mut target) = tile.split();
-                simd::requantize(isa, sums, pixels, &channels.from(first));
-                simd::store_i16(isa, sums, pixels, words(table.as_ref()), &mut target);
-            }),
-            Buffer::F32(_) => unreachable_by_validation(),
-        }
+        let (isa, table) = (self.isa(), table.as_ref());
+        let bytes = |sums: &mut Tile<i32>, pixels, first, target: &mut Target<'_, u8>| {
+            simd::finish_u8(isa, sums, pixels, &channels.from(first), bytes(table), target);
+        };
+        let words = |sums: &mut Tile<i32>, pixels, first, target: &mut Target<'_, i16>| {
+            simd::requantize(isa, sums, pixels, &channels.from(first));
+            simd::store_i16(isa, sums, pixels, words(table), target);
+        };
+        self.conv_integer(step, (weights, input), add, output, bytes, words);
     }
 
-    fn conv_i16(&self, step: &Step, prepared: &Prepared, output: &mut Buffer) {
+    fn conv_i16(&self, step: &Step, prepared: &Prepared, add: Option<&Step>, output: &mut Buffer) {
         let Prepared::ConvI16 { weights, channels, table } = prepared else {
             return unreachable_by_validation();
         };
-        let parts = self.parts(step.inputs[0], |stored| match stored {
-            Stored::I16(values) => Some(values),
-            _ => None,
-        });
+        let parts = self.parts(step.inputs[0], i16_values);
         let padding = self.format(step.inputs[0]).params().map_or(0, |p| p.zero_point) as i16;
         let input = Pixels { parts: &parts, size: self.size(step.inputs[0]), padding };
-        let (size, len, isa) = (self.size(step.output), self.len(step.output), self.isa());
+        let (isa, table) = (self.isa(), table.as_ref());
         let requantized = |sums: &Tile<i64>, pixels: usize, first: usize| {
             let mut q = [[0; TILE_CHANNELS]; TILE_PIXELS];
             simd::requantize_wide(isa, sums, pixels, &channels.from(first), &mut q);
             q
         };
-        match output {
-            Buffer::I16(y) => convolve(isa, weights, input, size, &mut y[..len], |tile| {
-                let q = requantized(tile.sums, tile.pixels, tile.channels.start);
-                let pixels = tile.pixels;
-                simd::store_i16(isa, &q, pixels, words(table.as_ref()), &mut tile.split().1);
-            }),
-            Buffer::U8(y) => convolve(isa, weights, input, size, &mut y[..len], |tile| {
-                let q = requantized(tile.sums, tile.pixels, tile.channels.start);
-                let target = tile.split().1;
-                for (q, out) in q.iter().zip(target.values.chunks_mut(target.stride)) {
-                    let pairs = out[..target.channels].iter_mut().zip(q);
-                    match bytes(table.as_ref()) {
-                        Some(table) => pairs.for_each(|(out, &q)| *out = table.get(q as usize)),
-                        None => pairs.for_each(|(out, &q)| *out = q as u8),
-                    }
-                }
-            }),
-            Buffer::F32(_) => unreachable_by_validation(),
+        let bytes = |sums: &mut Tile<i64>, pixels, first, target: &mut Target<'_, u8>| {
+            store_u8(&requantized(sums, pixels, first)[..pixels], bytes(table), target);
+        };
+        let words = |sums: &mut Tile<i64>, pixels, first, target: &mut Target<'_, i16>| {
+            simd::store_i16(isa, &requantized(sums, pixels, first), pixels, words(table), target);
+        };
+        self.conv_integer(step, (weights, input), add, output, bytes, words);
+    }
+
+    /// A convolution whose tiles `bytes` or `words` finishes, by the format of its result; `add` adds a shortcut to that.
+    fn conv_integer<T: Element>(
+        &self,
+        step: &Step,
+        (weights, input): (&PackedWeights<T>, Pixels<'_, T>),
+        add: Option<&Step>,
+        output: &mut Buffer,
+        bytes: impl Fn(&mut Tile<T::Sum>, usize, usize, &mut Target<'_, u8>) + Sync,
+        words: impl Fn(&mut Tile<T::Sum>, usize, usize, &mut Target<'_, i16>) + Sync,
+    ) {
+        let (size, len, isa) = (self.size(step.output), self.len(step.output), self.isa());
+        let shortcut =
+            add.and_then(|add| Some((self.sum(add, step.output)?, self.stored(shortcut_of(step, add)))));
+        macro_rules! run {
+            ($y:expr, $tile:ident => $finish:expr) => {
+                convolve(isa, weights, input, size, &mut $y[..len], |$tile| $finish)
+            };
+        }
+        match (self.format(step.output), output, shortcut) {
+            (Format::I8(_), Buffer::U8(y), None) => run!(y, tile => finish(tile, &bytes)),
+            (Format::I16(_), Buffer::I16(y), None) => run!(y, tile => finish(tile, &words)),
+            (Format::I8(_), Buffer::U8(y), Some((how, Stored::U8(other)))) => {
+                run!(y, tile => finish_with(isa, tile, &bytes, &how, other));
+            }
+            (Format::I8(_), Buffer::I16(y), Some((how, Stored::I16(other)))) => {
+                run!(y, tile => finish_with(isa, tile, &bytes, &how, other));
+            }
+            (Format::I16(_), Buffer::U8(y), Some((how, Stored::U8(other)))) => {
+                run!(y, tile => finish_with(isa, tile, &words, &how, other));
+            }
+            (Format::I16(_), Buffer::I16(y), Some((how, Stored::I16(other)))) => {
+                run!(y, tile => finish_with(isa, tile, &words, &how, other));
+            }
+            _ => unreachable_by_validation(),
         }
     }
 
-    fn finish_u8(&self, tile: &mut Finished<'_, i32, u8>, channels: &Channels<i32>, table: Option<&Table>) {
-        let (pixels, how) = (tile.pixels, channels.from(tile.channels.start));
-        let (sums, mut target) = tile.split();
-        simd::finish_u8(self.isa(), sums, pixels, &how, bytes(table), &mut target);
+    /// How `add` adds its inputs, this one of them first.
+    fn sum(&self, add: &Step, first: usize) -> Option<Sum> {
+        let StepOp::Add { multipliers, rounding } = &add.op else { return None };
+        let multipliers = multipliers.as_ref()?;
+        let zero_point = |id: usize| self.format(id).params().map_or(0, |p| p.zero_point);
+        let swap = add.inputs[0] != first;
+        let [first, second] = if swap { [1, 0] } else { [0, 1] };
+        Some(Sum {
+            mantissas: [multipliers.mantissas[first], multipliers.mantissas[second]],
+            shift: multipliers.shift.into(),
+            rounding: *rounding,
+            zero_points: [add.inputs[first], add.inputs[second], add.output].map(zero_point),
+            range: self.format(add.output).range()?,
+        })
     }
 
     fn activation(&self, step: &Step, table: Option<&Table>, output: &mut Buffer) {
@@ -237,23 +263,12 @@ impl Executor<'_> {
     }
 
     fn add(&self, step: &Step, output: &mut Buffer) {
-        let StepOp::Add { multipliers, rounding } = &step.op else { return unreachable_by_validation() };
         let len = self.len(step.output);
         let [a, b] = [0, 1].map(|i| self.stored(step.inputs[i]));
         if let (Stored::F32(a), Stored::F32(b), Buffer::F32(y)) = (a, b, &mut *output) {
             return elementwise::add_f32(a, b, &mut y[..len]);
         }
-        let zero_point = |id: usize| self.format(id).params().map_or(0, |p| p.zero_point);
-        let (Some(multipliers), Some(range)) = (multipliers, self.format(step.output).range()) else {
-            return unreachable_by_validation();
-        };
-        let how = Sum {
-            mantissas: [multipliers.mantissas[0], multipliers.mantissas[1]],
-            shift: multipliers.shift.into(),
-            rounding: *rounding,
-            zero_points: [step.inputs[0], step.inputs[1], step.output].map(zero_point),
-            range,
-        };
+        let Some(how) = self.sum(step, step.inputs[0]) else { return unreachable_by_validation() };
         macro_rules! add {
             ($a:expr, $b:expr) => {
                 match output {
@@ -313,6 +328,74 @@ impl Executor<'_> {
     }
 }
 
+fn f32_values(stored: Stored<'_>) -> Option<&[f32]> {
+    match stored {
+        Stored::F32(values) => Some(values),
+        _ => None,
+    }
+}
+
+fn u8_values(stored: Stored<'_>) -> Option<&[u8]> {
+    match stored {
+        Stored::U8(values) => Some(values),
+        _ => None,
+    }
+}
+
+fn i16_values(stored: Stored<'_>) -> Option<&[i16]> {
+    match stored {
+        Stored::I16(values) => Some(values),
+        _ => None,
+    }
+}
+
+/// What `add` adds to the result of `convolution`.
+fn shortcut_of(convolution: &Step, add: &Step) -> usize {
+    if add.inputs[0] == convolution.output { add.inputs[1] } else { add.inputs[0] }
+}
+
+/// Finishes a tile by `make`, where it belongs.
+fn finish<S: Copy, O>(
+    tile: &mut Finished<'_, S, O>,
+    make: &impl Fn(&mut Tile<S>, usize, usize, &mut Target<'_, O>),
+) {
+    let (pixels, first) = (tile.pixels, tile.channels.start);
+    let (sums, mut target) = tile.split();
+    make(sums, pixels, first, &mut target);
+}
+
+/// Finishes a tile by `make`, and adds what is of the same place in `other`.
+fn finish_with<S: Copy, C: Integer, O: Integer>(
+    isa: Isa,
+    tile: &mut Finished<'_, S, O>,
+    make: &impl Fn(&mut Tile<S>, usize, usize, &mut Target<'_, C>),
+    how: &Sum,
+    other: &[O],
+) {
+    let (pixels, first, count) = (tile.pixels, tile.channels.start, tile.channels.len());
+    let place = tile.first * tile.stride + first;
+    let (sums, target) = tile.split();
+    let mut made = [[C::store(0); TILE_CHANNELS]; TILE_PIXELS];
+    let values = made.as_flattened_mut();
+    make(sums, pixels, first, &mut Target { values, stride: TILE_CHANNELS, channels: count });
+    for (pixel, made) in made[..pixels].iter().enumerate() {
+        let at = pixel * target.stride;
+        let other = &other[place + at..place + at + count];
+        simd::add(isa, &made[..count], other, how, &mut target.values[at..at + count]);
+    }
+}
+
+/// Stores bytes, or those that a table has for arguments.
+fn store_u8(q: &[[i32; TILE_CHANNELS]], table: Option<&Bytes>, target: &mut Target<'_, u8>) {
+    for (q, out) in q.iter().zip(target.values.chunks_mut(target.stride)) {
+        let pairs = out[..target.channels].iter_mut().zip(q);
+        match table {
+            Some(table) => pairs.for_each(|(out, &q)| *out = table.get(q as usize)),
+            None => pairs.for_each(|(out, &q)| *out = q as u8),
+        }
+    }
+}
+
 /// The entries of a table, if they are bytes.
 fn bytes(table: Option<&Table>) -> Option<&Bytes> {
     match &table?.values {
@@ -330,13 +413,18 @@ fn words(table: Option<&Table>) -> Option<&Words> {
 }
 
 /// Puts `channels` of every pixel in their place, from `at` on, among the `stride` channels of the output's.
-fn place_channels<T: Copy>(
+fn place_channels<T: Copy + Send + Sync>(
     input: &[T],
     output: &mut [T],
     (stride, at, channels): (usize, usize, usize),
-    f: impl Fn(T) -> T,
+    f: impl Fn(T) -> T + Sync,
 ) {
-    for (out, pixel) in output.chunks_exact_mut(stride).zip(input.chunks_exact(channels)) {
-        out[at..at + channels].iter_mut().zip(pixel).for_each(|(out, &v)| *out = f(v));
-    }
+    /// Pixels of a task.
+    const RUN: usize = 256;
+    let runs = output.par_chunks_mut(RUN * stride).zip(input.par_chunks(RUN * channels));
+    runs.for_each(|(output, input)| {
+        for (out, pixel) in output.chunks_exact_mut(stride).zip(input.chunks_exact(channels)) {
+            out[at..at + channels].iter_mut().zip(pixel).for_each(|(out, &v)| *out = f(v));
+        }
+    });
 }

@@ -220,11 +220,11 @@ impl Stored<'_> {
     }
 }
 
-fn append<A: Copy, B: Copy + Default>(
+fn append<A: Copy + Sync, B: Copy + Default + Send>(
     pixels: &[A],
     channels: usize,
     planes: &mut Vec<B>,
-    convert: impl Fn(A) -> B,
+    convert: impl Fn(A) -> B + Sync,
 ) {
     let before = planes.len();
     planes.resize(before + pixels.len(), B::default());

@@ -213,6 +213,8 @@ pub(crate) struct Finished<'a, S, O> {
     pub(crate) pixels: usize,
     /// Which output channels.
     pub(crate) channels: Range<usize>,
+    /// The first pixel.
+    pub(crate) first: usize,
     /// Where the results go, pixel by pixel from the tile's first on, all channels.
     pub(crate) out: &'a mut [O],
     /// All channels of a pixel.
@@ -236,6 +238,20 @@ impl<S: Copy, O> Finished<'_, S, O> {
         for (sums, out) in self.sums[..self.pixels].iter().zip(self.out.chunks_exact_mut(self.stride)) {
             let out = &mut out[self.channels.start..][..count];
             out.iter_mut().zip(sums).for_each(|(out, &sum)| *out = f(sum));
+        }
+    }
+}
+
+impl Finished<'_, f32, f32> {
+    /// Puts every sum, and what is of the same place in `other`, in its place.
+    pub(crate) fn store_sums(&mut self, other: &[f32]) {
+        let (count, place) = (self.channels.len(), self.first * self.stride);
+        let others = other[place..].chunks_exact(self.stride);
+        let rows = self.sums[..self.pixels].iter().zip(self.out.chunks_exact_mut(self.stride));
+        for ((sums, out), other) in rows.zip(others) {
+            let (out, other) =
+                (&mut out[self.channels.start..][..count], &other[self.channels.start..][..count]);
+            out.iter_mut().zip(sums.iter().zip(other)).for_each(|(out, (sum, other))| *out = sum + other);
         }
     }
 }
@@ -350,6 +366,7 @@ impl<T: Element, F> Convolution<'_, T, F> {
                     sums: &mut sums,
                     pixels,
                     channels: strip.channels.clone(),
+                    first: first + start,
                     out: &mut out[start * stride..(start + pixels) * stride],
                     stride,
                 });
