@@ -112,25 +112,38 @@ impl<'p> Executor<'p> {
     /// # Errors
     /// [`Error::InputLength`] if `input` has another length.
     pub fn run(&mut self, input: &[f32]) -> Result<(), Error> {
+        self.run_parts(input, |_| ())
+    }
+
+    /// As [`Executor::run`], saying `done` after every part: a step with its index, and what is no step, which are the image's way into its
+    /// place and the outputs' out of theirs. Nothing is said of concatenations that nobody has to carry out, and of additions that are done
+    /// with a convolution.
+    pub(crate) fn run_parts(
+        &mut self,
+        input: &[f32],
+        mut done: impl FnMut(Option<usize>),
+    ) -> Result<(), Error> {
         self.check_input(input)?;
         let image_step = self.image_step();
         if image_step.is_none() {
             self.load(0, Values::F32(input));
         }
-        let mut done = vec![false; self.program.steps().len()];
-        for index in 0..done.len() {
-            match (done[index], self.fused[index]) {
-                (true, _) => {}
-                (false, Some(add)) => {
-                    self.run_fused(index, add);
-                    done[add] = true;
+        done(None);
+        let mut fused = vec![false; self.program.steps().len()];
+        for (index, step) in self.program.steps().iter().enumerate() {
+            if let (Place::Buffer(_), false) = (&self.places[step.output], fused[index]) {
+                match self.fused[index] {
+                    Some(add) => {
+                        self.run_fused(index, add);
+                        fused[add] = true;
+                    }
+                    None => self.run_step(index, image_step.filter(|&first| first == index).map(|_| input)),
                 }
-                (false, None) => {
-                    self.run_step(index, image_step.filter(|&first| first == index).map(|_| input));
-                }
+                done(Some(index));
             }
         }
         self.keep_outputs();
+        done(None);
         Ok(())
     }
 

@@ -17,6 +17,7 @@ mod rounding;
 mod simd;
 mod steps;
 mod table;
+mod timing;
 mod validate;
 mod values;
 
@@ -29,5 +30,6 @@ pub use quantizer::{Granularity, QuantParams, QuantSpec, Scheme, fake_quantize};
 pub use recording::Recording;
 pub use resume::Remainder;
 pub use rounding::{Rounding, round, saturate, shift_right};
-pub use simd::{Isa, Work};
+pub use simd::{Isa, Operands, Work};
+pub use timing::StepTimes;
 pub use values::Values;

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::Activation;
 use std::arch::x86_64::*;
+use std::hint::black_box;
 
 macro_rules! recompile {
     ($($name:ident($($arg:ident: $kind:ty),*);)*) => {
@@ -50,6 +51,39 @@ const CHANNELS_F32: usize = REGISTERS * LANES;
 const CHANNELS_U8: usize = REGISTERS * LANES / 2;
 /// Pixels of a part.
 const PIXELS: usize = 6;
+
+/// Registers of sums of a part.
+const SUMS: usize = PIXELS * REGISTERS;
+
+/// `vpmaddwd` on as many registers as a part has sums; tells how many products a repetition has.
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn multiply_i8(repetitions: u32) -> usize {
+    // Different values, unknown to the compiler, which would keep but one of equal ones. Each product is a factor of the next, or it
+    // would be computed once.
+    let mut products: [__m256i; SUMS] = std::array::from_fn(|n| _mm256_set1_epi32(black_box(n as i32)));
+    let w = _mm256_set1_epi32(black_box(0x0003_0005));
+    for _ in 0..repetitions {
+        for x in &mut products {
+            *x = _mm256_madd_epi16(*x, w);
+        }
+    }
+    black_box(products);
+    SUMS * LANES * 2
+}
+
+/// `vfmadd231ps` on as many sums as a part has.
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn multiply_f32(repetitions: u32) -> usize {
+    let mut sums: [__m256; SUMS] = std::array::from_fn(|n| _mm256_set1_ps(black_box(n as f32)));
+    let (x, w) = (_mm256_set1_ps(black_box(0.5)), _mm256_set1_ps(black_box(1.0)));
+    for _ in 0..repetitions {
+        for sum in &mut sums {
+            *sum = _mm256_fmadd_ps(x, w, *sum);
+        }
+    }
+    black_box(sums);
+    SUMS * LANES
+}
 
 /// Calls `$part::<pixels>(first pixel, first channel, ...)` for every part of a tile.
 macro_rules! parts {

@@ -4,12 +4,13 @@
 //! pixel, broadcast. `vpdpbusd` multiplies four unsigned by four signed bytes and adds the products to 32 bits without saturation.
 
 use super::{
-    Bytes, Integer, PAIRS, Requantize, RequantizeWide, Rows, Sum, TILE_CHANNELS, Target, Tile, Weights,
-    Words, Work, portable,
+    Bytes, Integer, PAIRS, Requantize, RequantizeWide, Rows, Sum, TILE_CHANNELS, TILE_PIXELS, Target, Tile,
+    Weights, Words, Work, portable,
 };
 use crate::{Activation, Rounding};
 use std::arch::asm;
 use std::arch::x86_64::*;
+use std::hint::black_box;
 
 macro_rules! recompile {
     ($($name:ident($($arg:ident: $kind:ty),*);)*) => {
@@ -40,6 +41,38 @@ pub(super) fn add<A: Integer, B: Integer, O: Integer>(a: &[A], b: &[B], how: &Su
 
 /// Values in a register.
 const LANES: usize = 16;
+
+/// Registers of sums.
+const SUMS: usize = TILE_PIXELS * TILE_CHANNELS / LANES;
+
+/// `vpdpbusd` on as many sums as a tile has; tells how many products a repetition has.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) fn multiply_i8(repetitions: u32) -> usize {
+    // Sums of different values, unknown to the compiler, which would keep but one of equal ones.
+    let mut sums: [__m512i; SUMS] = std::array::from_fn(|n| _mm512_set1_epi32(black_box(n as i32)));
+    let (x, w) = (_mm512_set1_epi32(black_box(0x0102_0304)), _mm512_set1_epi32(black_box(0x0506_0708)));
+    for _ in 0..repetitions {
+        for sum in &mut sums {
+            *sum = _mm512_dpbusd_epi32(*sum, x, w);
+        }
+    }
+    black_box(sums);
+    SUMS * LANES * 4
+}
+
+/// As [`multiply_i8`], `vfmadd231ps`.
+#[target_feature(enable = "avx512f")]
+pub(super) fn multiply_f32(repetitions: u32) -> usize {
+    let mut sums: [__m512; SUMS] = std::array::from_fn(|n| _mm512_set1_ps(black_box(n as f32)));
+    let (x, w) = (_mm512_set1_ps(black_box(0.5)), _mm512_set1_ps(black_box(1.0)));
+    for _ in 0..repetitions {
+        for sum in &mut sums {
+            *sum = _mm512_fmadd_ps(x, w, *sum);
+        }
+    }
+    black_box(sums);
+    SUMS * LANES
+}
 
 /// Calls `$tile::<pixels, registers>` for a number of pixels and the width of the weights.
 macro_rules! by_size {

@@ -17,6 +17,8 @@ use crate::{Activation, Rounding};
 use std::ops::RangeInclusive;
 use std::sync::OnceLock;
 
+pub use peak::Operands;
+
 /// Pixels of one tile.
 pub(crate) const TILE_PIXELS: usize = 12;
 /// Output channels of one tile; those of a narrow tile are half as many.
@@ -177,6 +179,9 @@ macro_rules! dispatch {
         }
     };
 }
+
+// Below the macro, which it uses.
+mod peak;
 
 /// `sums[p][n] = sum over k of rows[p][k] * weights[k][n]`, the rows of all `rows` one after the other, `k` rising, by fused
 /// multiply-adds from zero on.

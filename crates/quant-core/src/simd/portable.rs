@@ -2,6 +2,33 @@
 
 use super::{Bytes, Integer, Requantize, RequantizeWide, Rows, Sum, Target, Tile, Weights, Words};
 use crate::{Activation, Multiplier, Rounding, saturate, shift_right};
+use std::hint::black_box;
+
+/// Sums that are independent of each other: those of a pixel.
+const SUMS: usize = super::TILE_CHANNELS;
+
+/// Multiplies and adds, and tells how many products a repetition has. Each sum is a factor of its next product, so that none can be left out.
+#[inline(always)]
+pub(super) fn multiply_i8(repetitions: u32) -> usize {
+    let mut sums: [i32; SUMS] = black_box(std::array::from_fn(|n| n as i32));
+    let (x, w) = black_box((3, 5));
+    for _ in 0..repetitions {
+        sums.iter_mut().for_each(|sum| *sum = sum.wrapping_mul(x).wrapping_add(w));
+    }
+    black_box(sums);
+    SUMS
+}
+
+#[inline(always)]
+pub(super) fn multiply_f32(repetitions: u32) -> usize {
+    let mut sums: [f32; SUMS] = black_box(std::array::from_fn(|n| n as f32));
+    let (x, w) = black_box((0.5, 1.0));
+    for _ in 0..repetitions {
+        sums.iter_mut().for_each(|sum| *sum = sum.mul_add(x, w));
+    }
+    black_box(sums);
+    SUMS
+}
 
 #[inline(always)]
 pub(super) fn tile_f32(
