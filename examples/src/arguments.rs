@@ -71,7 +71,8 @@ impl EvaluationArguments {
     #[must_use]
     pub fn options(&self) -> Options {
         let nms = NmsParams { confidence: self.conf, iou: self.iou, ..NmsParams::default() };
-        Options { nms, threads: thread_count(self.threads), skip_bad: self.skip_bad, samples: 0 }
+        let threads = thread_count(self.threads);
+        Options { nms, threads, skip_bad: self.skip_bad, samples: 0, profile: false }
     }
 }
 

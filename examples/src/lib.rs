@@ -1,7 +1,7 @@
 //! Shared parts of the example programs: arguments, loading, images, evaluation on threads, reports.
 //!
 //! Each program in `src/bin` is one step of the work: `calibrate`, `quantize`, `val`, `detect`, `inspect`; `analyze`, which finds the
-//! layers that quantisation hurts; `evaluate` and `compare`, which take any detector's results; and `make-fixtures`, which made the
+//! layers that quantisation hurts; `bench`, which measures how fast networks run; `evaluate` and `compare`, which take any detector's results; and `make-fixtures`, which made the
 //! files in `fixtures/demo`.
 
 #![forbid(unsafe_code)]
@@ -9,6 +9,7 @@
 pub mod analysis;
 pub mod annotations;
 pub mod arguments;
+pub mod bench;
 pub mod calibration;
 pub mod calibration_file;
 pub mod calibration_source;

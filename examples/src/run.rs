@@ -10,7 +10,7 @@ use coco_eval::{
     Bootstrap, BootstrapParams, Detections, EvalParams, GroundTruth, InputPolicy, Outcomes, Summary,
 };
 use indicatif::ProgressBar;
-use quant_core::Executor;
+use quant_core::{Executor, StepTimes};
 use std::time::Instant;
 use yolo_model::{Detection, ImageSize, LetterboxTransform, NmsParams, coco_box};
 
@@ -26,6 +26,32 @@ pub struct Outcome {
     pub ms_per_image: f64,
 }
 
+/// A network's executor on one thread, and what its steps took if they are timed.
+struct Runner<'n> {
+    executor: Executor<'n>,
+    times: Option<StepTimes>,
+}
+
+impl<'n> Runner<'n> {
+    fn new(network: &'n Network, profile: bool) -> Result<Self> {
+        let mut executor = network.executor()?;
+        if profile {
+            // Weights are packed in the first run, which is not to be counted.
+            let values = executor.shapes()[0].iter().product();
+            executor.run(&vec![0.0; values])?;
+        }
+        Ok(Self { executor, times: profile.then(StepTimes::default) })
+    }
+
+    fn run(&mut self, input: &[f32]) -> Result<()> {
+        match &mut self.times {
+            Some(times) => self.executor.run_timed(input, times)?,
+            None => self.executor.run(input)?,
+        }
+        Ok(())
+    }
+}
+
 /// How the images were treated.
 pub struct Options {
     /// Thresholds of non-maximum suppression.
@@ -36,6 +62,8 @@ pub struct Options {
     pub skip_bad: bool,
     /// Sets of images to draw for intervals; 0 for none.
     pub samples: usize,
+    /// Time every step.
+    pub profile: bool,
 }
 
 /// What all networks found.
@@ -46,6 +74,8 @@ pub struct Evaluated {
     pub image_ids: Vec<i64>,
     /// Number of the others.
     pub skipped: usize,
+    /// What the steps of each network took on all images together; empty without [`Options::profile`].
+    pub times: Vec<StepTimes>,
 }
 
 /// What a network found on one image, and how long its forward pass took in milliseconds.
@@ -62,26 +92,26 @@ pub fn evaluate(
     category_ids: &[i64],
     options: &Options,
 ) -> Result<Evaluated> {
-    let state = || networks.iter().map(|n| n.executor()).collect::<Result<Vec<_>>>();
+    let state = || networks.iter().map(|n| Runner::new(n, options.profile)).collect::<Result<Vec<_>>>();
     let images = &dataset.images;
-    let work = |executors: &mut Vec<Executor<'_>>, index: usize| -> Result<Option<Vec<Found>>> {
+    let work = |runners: &mut Vec<Runner<'_>>, index: usize| -> Result<Option<Vec<Found>>> {
         let image = &images[index];
         let Some(picture) = workers::skip_bad(decode(&image.path), options.skip_bad)? else {
             return Ok(None);
         };
         let mut prepared: Option<Input> = None;
         let mut found = Vec::with_capacity(networks.len());
-        for (network, executor) in networks.iter().zip(executors) {
+        for (network, runner) in networks.iter().zip(runners) {
             let input = match prepared.take() {
                 Some(input) if input.transform.target == network.size => input,
                 _ => Input::new(&picture, network.size)?,
             };
-            found.push(run_on(network, executor, &input, image.id, category_ids, &options.nms)?);
+            found.push(run_on(network, runner, &input, image.id, category_ids, &options.nms)?);
             prepared = Some(input);
         }
         Ok(Some(found))
     };
-    let (found, _) = workers::for_each(options.threads, images.len(), "evaluating", state, work)?;
+    let (found, states) = workers::for_each(options.threads, images.len(), "evaluating", state, work)?;
     let skipped = found.iter().filter(|f| f.is_none()).count();
     let used: Vec<i64> =
         images.iter().zip(&found).filter(|(_, f)| f.is_some()).map(|(image, _)| image.id).collect();
@@ -96,7 +126,19 @@ pub fn evaluate(
     let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build()?;
     let outcomes = pool.install(|| (0..networks.len()).map(outcome).collect::<Result<Vec<_>>>())?;
     progress.finish_and_clear();
-    Ok(Evaluated { outcomes, image_ids: used, skipped })
+    Ok(Evaluated { outcomes, image_ids: used, skipped, times: sum_of_times(&states) })
+}
+
+/// What the steps of each network took on all threads together.
+fn sum_of_times(states: &[Vec<Runner<'_>>]) -> Vec<StepTimes> {
+    let mut sums: Vec<StepTimes> = Vec::new();
+    for times in states.iter().map(|runners| runners.iter().filter_map(|runner| runner.times.as_ref())) {
+        for (index, times) in times.enumerate() {
+            sums.resize_with(sums.len().max(index + 1), StepTimes::default);
+            sums[index] += times;
+        }
+    }
+    sums
 }
 
 /// A picture as networks of one size read it.
@@ -114,16 +156,16 @@ impl Input {
 
 fn run_on(
     network: &Network,
-    executor: &mut Executor<'_>,
+    runner: &mut Runner<'_>,
     input: &Input,
     image_id: i64,
     category_ids: &[i64],
     nms: &NmsParams,
 ) -> Result<Found> {
     let start = Instant::now();
-    executor.run(&input.values)?;
+    runner.run(&input.values)?;
     let milliseconds = start.elapsed().as_secs_f64() * 1e3;
-    let detections = network.detections(executor, nms)?;
+    let detections = network.detections(&runner.executor, nms)?;
     let rows = detections.iter().map(|d| coco_row(d, &input.transform, image_id, category_ids)).collect();
     Ok((rows, milliseconds))
 }

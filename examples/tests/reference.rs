@@ -50,7 +50,7 @@ fn evaluate_both(assets: &Path) -> [Outcome; 2] {
     assert_eq!(dataset.images.len(), 206);
     let category_ids = dataset.category_ids(&networks[0].class_names, &annotations).unwrap();
     let nms = NmsParams { confidence: 0.001, iou: 0.6, ..NmsParams::default() };
-    let options = Options { nms, threads: 2, skip_bad: false, samples: 0 };
+    let options = Options { nms, threads: 2, skip_bad: false, samples: 0, profile: false };
     let Evaluated { outcomes, skipped, .. } =
         evaluate(&networks.each_ref(), &dataset, &category_ids, &options).unwrap();
     assert_eq!(skipped, 0);

@@ -11,8 +11,13 @@ use ptq::Fusion;
 /// # Errors
 /// As [`evaluate`]; [`Error::NoObject`] where there is nothing to find.
 pub fn average_precisions(job: &Job, networks: &[&Network]) -> Result<Vec<f64>> {
-    let options =
-        Options { nms: job.nms_params(), threads: job.threads, skip_bad: job.settings.skip_bad, samples: 0 };
+    let options = Options {
+        nms: job.nms_params(),
+        threads: job.threads,
+        skip_bad: job.settings.skip_bad,
+        samples: 0,
+        profile: false,
+    };
     let evaluated = evaluate(networks, &job.dataset, &job.category_ids, &options)?;
     let ap = evaluated.outcomes.iter().map(|outcome| defined(job, outcome.summary.ap));
     ap.collect()

@@ -4,15 +4,18 @@
 
 use clap::Parser;
 use examples::arguments::{EvaluationArguments, parse_image_size};
+use examples::bench::{layer_rows, layer_table};
 use examples::dataset::Dataset;
 use examples::error::{Error, Result, exit};
 use examples::network::{Network, find_weights};
-use examples::output::{check_writable, print, write_atomic};
-use examples::run::{Evaluated, evaluate};
+use examples::output::{check_writable, note, print, write_atomic};
+use examples::run::{Evaluated, Options, evaluate};
 use ptq::Fusion;
+use quant_core::StepTimes;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 use yolo_model::ImageSize;
 
 /// Evaluate a network on annotated images: the twelve COCO figures.
@@ -33,6 +36,9 @@ struct Arguments {
     /// Write the detections as a COCO results file
     #[arg(long)]
     save_json: Option<PathBuf>,
+    /// Also tell what every layer costs, as the mean over images; on stderr with --json
+    #[arg(long)]
+    profile: bool,
     /// Print the figures as JSON
     #[arg(long)]
     json: bool,
@@ -52,8 +58,9 @@ fn run(arguments: &Arguments) -> Result<()> {
     let (images, annotations) = arguments.evaluation.paths()?;
     let dataset = Dataset::open(&images, &annotations, arguments.evaluation.skip_bad)?;
     let category_ids = dataset.category_ids(&network.class_names, &annotations)?;
-    let Evaluated { outcomes, skipped, .. } =
-        evaluate(&[&network], &dataset, &category_ids, &arguments.evaluation.options())?;
+    let options = Options { profile: arguments.profile, ..arguments.evaluation.options() };
+    let Evaluated { outcomes, skipped, image_ids, times } =
+        evaluate(&[&network], &dataset, &category_ids, &options)?;
     let outcome = &outcomes[0];
     if let Some(path) = &arguments.save_json {
         let mut bytes = Vec::new();
@@ -68,7 +75,7 @@ fn run(arguments: &Arguments) -> Result<()> {
             "images_skipped": skipped,
             "ms_per_image": outcome.ms_per_image,
         });
-        print(serde_json::to_string_pretty(&report)?)
+        print(serde_json::to_string_pretty(&report)?)?;
     } else {
         print(outcome.summary)?;
         print(format_args!(
@@ -76,6 +83,19 @@ fn run(arguments: &Arguments) -> Result<()> {
             dataset.images.len() - skipped,
             outcome.detections.len(),
             outcome.ms_per_image
-        ))
+        ))?;
     }
+    match times.first().map(|times| profile(&network, times, image_ids.len())).transpose()? {
+        Some(table) if arguments.json => note(table),
+        Some(table) => print(format_args!("\n{table}"))?,
+        None => {}
+    }
+    Ok(())
+}
+
+/// The table of layers, means over all images.
+fn profile(network: &Network, times: &StepTimes, images: usize) -> Result<String> {
+    let mean = |time: Duration| time.as_secs_f64() * 1e3 / images as f64;
+    let rows = layer_rows(&network.executor()?, |step| mean(times.steps[step]), mean(times.remainder));
+    Ok(layer_table(&rows))
 }

@@ -7,6 +7,7 @@ mod analyze;
 mod bad_checkpoints;
 mod bad_data;
 mod bad_results;
+mod bench;
 mod calibrate;
 mod compare;
 mod evaluate;

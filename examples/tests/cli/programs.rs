@@ -145,12 +145,13 @@ fn a_reader_that_goes_away_is_no_error() {
     let (float, other) = (quantized().detections("float"), quantized().detections("mse"));
     let truth = ["--annotations", ANNOTATIONS];
     let compare = ["--baseline", &float, "--candidate", &other, "--samples", "9"];
-    let cases: [(&str, Vec<&str>); 9] = [
+    let cases: [(&str, Vec<&str>); 10] = [
         ("detect", detect.to_vec()),
         ("detect", [&detect[..], &["--json"]].concat()),
         ("inspect", vec!["--model", "yolov5s", "--placement"]),
         ("inspect", vec!["--weights", &weights]),
         ("val", [&data[..], &["--weights", &weights]].concat()),
+        ("bench", vec!["--precision", "f32", "--runs", "1"]),
         ("quantize", vec!["--methods", "max", "--out", out]),
         ("evaluate", [&truth[..], &["--results", &float, "--per-class"]].concat()),
         ("evaluate", [&truth[..], &["--results", &float, "--json"]].concat()),
@@ -174,6 +175,7 @@ fn every_option_is_documented() {
     let mut options = 0;
     for program in [
         "analyze",
+        "bench",
         "calibrate",
         "compare",
         "detect",

@@ -38,7 +38,7 @@ fn faults(row: &Row, out: &Path) -> Vec<String> {
     let mut arguments: Vec<&str> = row.arguments.iter().map(String::as_str).collect();
     match row.program {
         "val" => arguments.extend(["--save-json", out.to_str().unwrap()]),
-        "inspect" => {}
+        "bench" | "inspect" => {}
         "calibrate" if arguments.contains(&"--show") || arguments.contains(&"--coverage") => {}
         "evaluate" => arguments.extend(["--save-outcomes", out.to_str().unwrap()]),
         "compare" => arguments.extend(["--csv", out.to_str().unwrap()]),

@@ -21,6 +21,7 @@ pub(crate) fn workspace() -> PathBuf {
 pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
     let path = match program {
         "analyze" => env!("CARGO_BIN_EXE_analyze"),
+        "bench" => env!("CARGO_BIN_EXE_bench"),
         "calibrate" => env!("CARGO_BIN_EXE_calibrate"),
         "quantize" => env!("CARGO_BIN_EXE_quantize"),
         "val" => env!("CARGO_BIN_EXE_val"),
