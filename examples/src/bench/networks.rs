@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::images::first_images;
 use crate::model_inputs::ModelInputs;
 use crate::network::{Model, Network, is_saved_program};
-use ptq::{Collection, Fusion, Method, Placement, QuantConfig, lower_float, lower_integer};
+use ptq::{Collection, Fusion, Method, Placement, QuantConfig, WeightConfig, lower_float, lower_integer};
 use quant_core::{Program, Scheme};
 use std::path::PathBuf;
 use yolo_model::ImageSize;
@@ -83,17 +83,23 @@ fn from_checkpoint(given: Given<'_>) -> Result<Vec<Network>> {
             calibrate(&model, needed, &images, size, thread_count(0), false)?.collection
         }
     };
-    let network = |placement: &Option<Placement>| {
-        model.network(lowered(&model, placement.as_ref(), &statistics)?, size)
+    let network = |(placement, precision): (&Option<Placement>, &BenchPrecision)| {
+        let program = lowered(&model, placement.as_ref(), &statistics, precision.weights())?;
+        model.network(program, size)
     };
-    placements.iter().map(network).collect()
+    placements.iter().zip(precisions).map(network).collect()
 }
 
-fn lowered(model: &Model, placement: Option<&Placement>, statistics: &Collection) -> Result<Program> {
+fn lowered(
+    model: &Model,
+    placement: Option<&Placement>,
+    statistics: &Collection,
+    weights: WeightConfig,
+) -> Result<Program> {
     let Model { graph, params, .. } = model;
     let Some(placement) = placement else {
         return Ok(lower_float(graph, params, Fusion::Fused)?);
     };
     let config = QuantConfig::calibrate(graph, placement, statistics, Method::MinMax, Scheme::Affine)?;
-    Ok(lower_integer(graph, params, &config)?)
+    Ok(lower_integer(graph, params, &QuantConfig { weights, ..config })?)
 }

@@ -4,7 +4,7 @@
 //! [`super::products`].
 
 use nn_graph::Graph;
-use ptq::{Placement, PlacementOptions, Width};
+use ptq::{Placement, PlacementOptions, WeightConfig, Width};
 use quant_core::{Format, Program, StepOp};
 
 /// How all convolutions of a network are computed.
@@ -15,6 +15,8 @@ pub enum BenchPrecision {
     /// 8-bit integers, 8-bit pre-activations
     #[value(name = "i8-pre8")]
     I8Pre8,
+    /// 16-bit integers, weights too
+    I16,
     /// Single precision
     F32,
 }
@@ -24,7 +26,7 @@ const MIXED: &str = "mixed";
 
 impl BenchPrecision {
     /// All of them, as they are timed where none is asked for.
-    pub const ALL: [Self; 3] = [Self::I8, Self::I8Pre8, Self::F32];
+    pub const ALL: [Self; 4] = [Self::I8, Self::I8Pre8, Self::I16, Self::F32];
 
     /// Name on the command line and in reports.
     #[must_use]
@@ -32,6 +34,7 @@ impl BenchPrecision {
         match self {
             Self::I8 => "i8",
             Self::I8Pre8 => "i8-pre8",
+            Self::I16 => "i16",
             Self::F32 => "f32",
         }
     }
@@ -39,12 +42,21 @@ impl BenchPrecision {
     /// Where quantisers go; none in single precision.
     #[must_use]
     pub fn placement(self, graph: &Graph) -> Option<Placement> {
-        let preactivation = match self {
-            Self::I8 => Width::Bits16,
-            Self::I8Pre8 => Width::Bits8,
+        let (activations, preactivation) = match self {
+            Self::I8 => (Width::Bits8, Width::Bits16),
+            Self::I8Pre8 => (Width::Bits8, Width::Bits8),
+            Self::I16 => (Width::Bits16, Width::Bits16),
             Self::F32 => return None,
         };
-        Some(Placement::new(graph, PlacementOptions { preactivation, ..PlacementOptions::default() }))
+        let options = PlacementOptions { activations, preactivation, ..PlacementOptions::default() };
+        Some(Placement::new(graph, options))
+    }
+
+    /// How weights are quantised.
+    #[must_use]
+    pub fn weights(self) -> WeightConfig {
+        let bits = if self == Self::I16 { 16 } else { 8 };
+        WeightConfig { bits, ..WeightConfig::default() }
     }
 
     /// Name of the precision of a program's convolutions; `None` where it has none.
@@ -56,6 +68,7 @@ impl BenchPrecision {
         };
         let mut found = program.steps().iter().filter_map(|step| match &step.op {
             StepOp::ConvF32 { .. } => Some(Self::F32),
+            StepOp::ConvI16 { .. } => Some(Self::I16),
             StepOp::ConvI8 { activation: Some((_, argument)), .. } => Some(argument_of(*argument)),
             StepOp::ConvI8 { activation: None, .. } => {
                 Some(argument_of(program.tensors()[step.output].format))

@@ -15,6 +15,7 @@ pub fn products(step: &Step, output: [usize; 3]) -> Option<(Operands, u64)> {
 fn convolution(op: &StepOp) -> Option<(Operands, &ConvGeometry)> {
     match op {
         StepOp::ConvI8 { geometry, .. } => Some((Operands::I8, geometry)),
+        StepOp::ConvI16 { geometry, .. } => Some((Operands::I16, geometry)),
         StepOp::ConvF32 { geometry, .. } => Some((Operands::F32, geometry)),
         _ => None,
     }
@@ -26,6 +27,7 @@ pub(super) fn kind(op: &StepOp) -> String {
     if let Some((operands, geometry)) = convolution(op) {
         let numbers = match operands {
             Operands::I8 => "i8",
+            Operands::I16 => "i16",
             Operands::F32 => "f32",
         };
         let ([kernel_height, kernel_width], [stride, _]) = (geometry.kernel, geometry.stride);
@@ -40,7 +42,7 @@ pub(super) fn kind(op: &StepOp) -> String {
         StepOp::MaxPool { .. } => "max-pool",
         StepOp::Upsample { .. } => "upsample",
         StepOp::SpaceToDepth => "space-to-depth",
-        StepOp::ConvF32 { .. } | StepOp::ConvI8 { .. } => "conv",
+        StepOp::ConvF32 { .. } | StepOp::ConvI8 { .. } | StepOp::ConvI16 { .. } => "conv",
     };
     name.to_owned()
 }

@@ -71,6 +71,12 @@ pub(super) fn multiply_i8(repetitions: u32) -> usize {
     SUMS * LANES * 2
 }
 
+/// The same instruction.
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn multiply_i16(repetitions: u32) -> usize {
+    multiply_i8(repetitions)
+}
+
 /// `vfmadd231ps` on as many sums as a part has.
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn multiply_f32(repetitions: u32) -> usize {

@@ -60,6 +60,20 @@ pub(super) fn multiply_i8(repetitions: u32) -> usize {
     SUMS * LANES * 4
 }
 
+/// As [`multiply_i8`], `vpdpwssd`.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) fn multiply_i16(repetitions: u32) -> usize {
+    let mut sums: [__m512i; SUMS] = std::array::from_fn(|n| _mm512_set1_epi32(black_box(n as i32)));
+    let (x, w) = (_mm512_set1_epi32(black_box(0x0102_0304)), _mm512_set1_epi32(black_box(0x0005_0007)));
+    for _ in 0..repetitions {
+        for sum in &mut sums {
+            *sum = dot_pairs(*sum, x, w);
+        }
+    }
+    black_box(sums);
+    SUMS * LANES * 2
+}
+
 /// As [`multiply_i8`], `vfmadd231ps`.
 #[target_feature(enable = "avx512f")]
 pub(super) fn multiply_f32(repetitions: u32) -> usize {

@@ -10,6 +10,9 @@ use crate::Isa;
 pub enum Operands {
     /// Unsigned by signed bytes, added up in 32 bits.
     I8,
+    /// 16-bit numbers by those of 8 bits, added up in 32. Weights of more than 8 bits take two such products each, which count as one: the
+    /// peak of a convolution with them is half of this.
+    I16,
     /// Single precision, by fused multiply-adds.
     F32,
 }
@@ -20,7 +23,7 @@ impl Isa {
     /// bound on what a convolution can reach on this instruction set.
     ///
     /// The instructions are `vpdpbusd` (AVX-512 with VNNI) and `vpmaddwd` (AVX2, without the addition that has to follow it there) for
-    /// bytes, `vfmadd` for floats. Portable code has a multiplication and an addition of 32 bits for bytes, and [`f32::mul_add`].
+    /// bytes, `vpdpwssd` and `vpmaddwd` for 16 bits, `vfmadd` for floats. Portable code has a multiplication and an addition of 32 bits for integers, and [`f32::mul_add`].
     ///
     /// ```
     /// use quant_core::{Isa, Operands};
@@ -34,6 +37,7 @@ impl Isa {
     pub fn multiply(self, operands: Operands, repetitions: u32) -> u64 {
         let products = match operands {
             Operands::I8 => dispatch!(self, multiply_i8(repetitions)),
+            Operands::I16 => dispatch!(self, multiply_i16(repetitions)),
             Operands::F32 => dispatch!(self, multiply_f32(repetitions)),
         };
         products as u64 * u64::from(repetitions)
@@ -47,7 +51,7 @@ mod tests {
     #[test]
     fn products_are_counted_by_repetition() {
         for isa in Isa::available() {
-            for operands in [Operands::I8, Operands::F32] {
+            for operands in [Operands::I8, Operands::I16, Operands::F32] {
                 let one = isa.multiply(operands, 1);
                 assert!(one > 0, "{}", isa.name());
                 assert_eq!(isa.multiply(operands, 1000), 1000 * one, "{} {operands:?}", isa.name());

@@ -19,6 +19,12 @@ pub(super) fn multiply_i8(repetitions: u32) -> usize {
     SUMS
 }
 
+/// The same operations.
+#[inline(always)]
+pub(super) fn multiply_i16(repetitions: u32) -> usize {
+    multiply_i8(repetitions)
+}
+
 #[inline(always)]
 pub(super) fn multiply_f32(repetitions: u32) -> usize {
     let mut sums: [f32; SUMS] = black_box(std::array::from_fn(|n| n as f32));
