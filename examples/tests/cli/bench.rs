@@ -45,7 +45,7 @@ fn every_configuration_has_a_row_with_the_documented_keys() {
         })
         .collect();
     let mut expected = Vec::new();
-    for precision in ["i8", "i8-pre8", "f32"] {
+    for precision in ["i8", "i8-pre8", "i16", "f32"] {
         for size in [Value::from(96), Value::from("160x128")] {
             expected.extend([1, 2].map(|threads| (precision.to_owned(), threads, size.clone())));
         }
