@@ -211,7 +211,7 @@ struct Watched {
     sums: Vec<ReaderSums>,
 }
 
-/// ReaderSums over all images.
+/// Sums over all images.
 #[derive(Clone)]
 struct ReaderSums {
     signal: f64,

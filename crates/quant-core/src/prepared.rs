@@ -3,7 +3,7 @@
 use crate::kernels::conv::PackedWeights;
 use crate::kernels::elementwise;
 use crate::layout::OFFSET;
-use crate::simd::{MODERATE_WIDE, Requantize, RequantizeWide, TILE_CHANNELS, is_moderate};
+use crate::simd::{MODERATE_WIDE, Requantize, TILE_CHANNELS, is_moderate};
 use crate::table::Table;
 use crate::{Format, Multiplier, Program, Rounding, Step, StepOp};
 
@@ -37,28 +37,11 @@ pub(crate) struct Channels<B> {
     moderate: bool,
 }
 
-impl Channels<i32> {
+impl<B> Channels<B> {
     /// Those of a tile, whose first channel is given.
-    pub(crate) fn from(&self, first: usize) -> Requantize<'_> {
+    pub(crate) fn from(&self, first: usize) -> Requantize<'_, B> {
         let Self { bias, mantissa, shift, rounding, zero_point, low, high, moderate } = self;
         Requantize {
-            bias: &bias[first..],
-            mantissa: &mantissa[first..],
-            shift: &shift[first..],
-            rounding: *rounding,
-            zero_point: *zero_point,
-            low: *low,
-            high: *high,
-            moderate: *moderate,
-        }
-    }
-}
-
-impl Channels<i64> {
-    /// Those of a tile, whose first channel is given.
-    pub(crate) fn from(&self, first: usize) -> RequantizeWide<'_> {
-        let Self { bias, mantissa, shift, rounding, zero_point, low, high, moderate } = self;
-        RequantizeWide {
             bias: &bias[first..],
             mantissa: &mantissa[first..],
             shift: &shift[first..],

@@ -343,15 +343,17 @@ impl<T: Element, F> Convolution<'_, T, F> {
         let (stride, depth) = (self.weights.geometry.out_channels, self.weights.depth());
         let count = out.len() / stride;
         let tiles = || (0..count).step_by(TILE_PIXELS).map(|start| (start, (count - start).min(TILE_PIXELS)));
-        for (start, pixels) in tiles() {
-            if !self.is_in_place(first + start, pixels) {
+        let mut in_place = [false; RUN_TILES];
+        for ((start, pixels), in_place) in tiles().zip(&mut in_place) {
+            *in_place = self.is_in_place(first + start, pixels);
+            if !*in_place {
                 patches.resize((RUN_PIXELS * depth).max(patches.len()), T::default());
                 self.build(first + start, group, &mut patches[start * depth..(start + pixels) * depth]);
             }
         }
         let mut rows = [TileRows::default(); RUN_TILES];
-        for ((start, pixels), rows) in tiles().zip(&mut rows) {
-            if self.is_in_place(first + start, pixels) {
+        for (((start, _), in_place), rows) in tiles().zip(in_place).zip(&mut rows) {
+            if in_place {
                 self.in_place(first + start, rows);
             } else {
                 rows.push(Rows { values: &patches[start * depth..], stride: depth, depth });

@@ -4,8 +4,7 @@
 //! saturates at 16 bits. So bytes are widened to 16 bits on the way, and `vpmaddwd` multiplies two pairs and adds the products.
 
 use super::{
-    Bytes, Integer, PAIRS, Requantize, RequantizeWide, Rows, Sum, TILE_CHANNELS, Target, Tile, Weights,
-    Words, Work, portable,
+    Bytes, Integer, PAIRS, Requantize, Rows, Sum, TILE_CHANNELS, Target, Tile, Weights, Words, Work, portable,
 };
 use crate::Activation;
 use std::arch::x86_64::*;
@@ -23,10 +22,10 @@ macro_rules! recompile {
 }
 
 recompile! {
-    requantize(sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'_>);
-    requantize_wide(sums: &Tile<i64>, pixels: usize, how: &RequantizeWide<'_>, out: &mut Tile<i32>);
+    requantize(sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'_, i32>);
+    requantize_wide(sums: &Tile<i64>, pixels: usize, how: &Requantize<'_, i64>, out: &mut Tile<i32>);
     store_i16(q: &Tile<i32>, pixels: usize, table: Option<&Words>, target: &mut Target<'_, i16>);
-    finish_u8(sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'_>, table: Option<&Bytes>, target: &mut Target<'_, u8>);
+    finish_u8(sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'_, i32>, table: Option<&Bytes>, target: &mut Target<'_, u8>);
     bias_activation(sums: &mut Tile<f32>, pixels: usize, bias: &[f32], activation: Option<Activation>);
     activate(values: &mut [f32], activation: Activation);
     quantize(values: &[f32], out: &mut [i32], scale: f32, zero_point: i32, range: (i32, i32));

@@ -4,8 +4,8 @@
 //! pixel, broadcast. `vpdpbusd` multiplies four unsigned by four signed bytes and adds the products to 32 bits without saturation.
 
 use super::{
-    Bytes, Integer, PAIRS, Requantize, RequantizeWide, Rows, Sum, TILE_CHANNELS, TILE_PIXELS, Target, Tile,
-    Weights, Words, Work, portable,
+    Bytes, Integer, PAIRS, Requantize, Rows, Sum, TILE_CHANNELS, TILE_PIXELS, Target, Tile, Weights, Words,
+    Work, portable,
 };
 use crate::{Activation, Rounding};
 use std::arch::asm;
@@ -292,7 +292,7 @@ impl Channels {
     /// Those from `first` on.
     #[target_feature(enable = "avx512f")]
     #[inline]
-    fn new(how: &Requantize<'_>, first: usize) -> Self {
+    fn new(how: &Requantize<'_, i32>, first: usize) -> Self {
         let [bias, mantissa, shift] = [
             load_i32(&how.bias[first..first + LANES]),
             load_i32(&how.mantissa[first..first + LANES]),
@@ -344,7 +344,7 @@ fn load_i32(values: &[i32]) -> __m512i {
 /// Rounding up from one half and moderate factors, which is what networks have; all else is left to the compiler.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 #[allow(unsafe_code)]
-pub(super) fn requantize(sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'_>) {
+pub(super) fn requantize(sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'_, i32>) {
     if how.rounding != Rounding::HalfUp || !how.moderate {
         return portable::requantize(sums, pixels, how);
     }
@@ -364,7 +364,7 @@ pub(super) fn requantize(sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'
 pub(super) fn finish_u8(
     sums: &mut Tile<i32>,
     pixels: usize,
-    how: &Requantize<'_>,
+    how: &Requantize<'_, i32>,
     table: Option<&Bytes>,
     target: &mut Target<'_, u8>,
 ) {
@@ -392,7 +392,7 @@ pub(super) fn finish_u8(
 pub(super) fn requantize_wide(
     sums: &Tile<i64>,
     pixels: usize,
-    how: &RequantizeWide<'_>,
+    how: &Requantize<'_, i64>,
     out: &mut Tile<i32>,
 ) {
     if how.rounding != Rounding::HalfUp || !how.moderate {

@@ -240,22 +240,23 @@ const PAIRS: usize = 255;
 
 /// How sums become integers of a format; one entry per output channel, at least as many as a tile reads.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Requantize<'a> {
-    pub(crate) bias: &'a [i32],
+pub(crate) struct Requantize<'a, B> {
+    /// As wide as the sums.
+    pub(crate) bias: &'a [B],
     pub(crate) mantissa: &'a [i32],
     pub(crate) shift: &'a [i32],
     pub(crate) rounding: Rounding,
     pub(crate) zero_point: i32,
     pub(crate) low: i32,
     pub(crate) high: i32,
-    /// Whether all shifts are [moderate](is_moderate).
+    /// Whether all shifts are [moderate](is_moderate), or for sums of 64 bits among [`MODERATE_WIDE`].
     pub(crate) moderate: bool,
 }
 
-impl Requantize<'_> {
+impl<B> Requantize<'_, B> {
     /// Whether there are entries for all channels of a tile.
     fn fits(&self) -> bool {
-        [self.bias, self.mantissa, self.shift].iter().all(|channels| channels.len() >= TILE_CHANNELS)
+        [self.bias.len(), self.mantissa.len(), self.shift.len()].iter().all(|&length| length >= TILE_CHANNELS)
     }
 }
 
@@ -271,7 +272,7 @@ pub(crate) fn is_moderate(shifts: &[i32], zero_point: i32) -> bool {
 ///
 /// # Panics
 /// If slices are too short.
-pub(crate) fn requantize(isa: Isa, sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'_>) {
+pub(crate) fn requantize(isa: Isa, sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'_, i32>) {
     assert!(pixels <= TILE_PIXELS && how.fits());
     dispatch!(isa, requantize(sums, pixels, how));
 }
@@ -291,7 +292,7 @@ pub(crate) fn finish_u8(
     isa: Isa,
     sums: &mut Tile<i32>,
     pixels: usize,
-    how: &Requantize<'_>,
+    how: &Requantize<'_, i32>,
     table: Option<&Bytes>,
     target: &mut Target<'_, u8>,
 ) {
@@ -301,24 +302,12 @@ pub(crate) fn finish_u8(
     dispatch!(isa, finish_u8(sums, pixels, how, table, target));
 }
 
-/// [`Requantize`] of 64-bit sums below 2^46.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RequantizeWide<'a> {
-    pub(crate) bias: &'a [i64],
-    pub(crate) mantissa: &'a [i32],
-    pub(crate) shift: &'a [i32],
-    pub(crate) rounding: Rounding,
-    pub(crate) zero_point: i32,
-    pub(crate) low: i32,
-    pub(crate) high: i32,
-    /// Whether all shifts are among [`MODERATE_WIDE`].
-    pub(crate) moderate: bool,
-}
-
 /// Shifts with which the lowest bits of a product don't matter, and halves and zero points stay within 64 bits.
 pub(crate) const MODERATE_WIDE: RangeInclusive<i32> = 33..=60;
 
 /// `out[p][n] = clamp(round((sums[p][n] + bias[n]) * mantissa[n] / 2^shift[n]) + zero_point, low, high)` for all channels of the tile.
+///
+/// Sums with their bias have magnitudes below 2^46.
 ///
 /// # Panics
 /// If slices are too short.
@@ -326,11 +315,10 @@ pub(crate) fn requantize_wide(
     isa: Isa,
     sums: &Tile<i64>,
     pixels: usize,
-    how: &RequantizeWide<'_>,
+    how: &Requantize<'_, i64>,
     out: &mut Tile<i32>,
 ) {
-    let long = [how.mantissa.len(), how.shift.len(), how.bias.len()].iter().all(|&n| n >= TILE_CHANNELS);
-    assert!(pixels <= TILE_PIXELS && long);
+    assert!(pixels <= TILE_PIXELS && how.fits());
     dispatch!(isa, requantize_wide(sums, pixels, how, out));
 }
 

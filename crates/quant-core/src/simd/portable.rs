@@ -1,6 +1,6 @@
 //! The inner loops in plain Rust. They are always inlined, so that variants can be compiled for the instructions of a CPU.
 
-use super::{Bytes, Integer, Requantize, RequantizeWide, Rows, Sum, Target, Tile, Weights, Words};
+use super::{Bytes, Integer, Requantize, Rows, Sum, Target, Tile, Weights, Words};
 use crate::{Activation, Multiplier, Rounding, saturate, shift_right};
 use std::hint::black_box;
 
@@ -94,10 +94,10 @@ pub(super) fn tile_i16(
 pub(super) fn requantize_wide(
     sums: &Tile<i64>,
     pixels: usize,
-    how: &RequantizeWide<'_>,
+    how: &Requantize<'_, i64>,
     out: &mut Tile<i32>,
 ) {
-    let RequantizeWide { bias, mantissa, shift, rounding, zero_point, low, high, .. } = *how;
+    let Requantize { bias, mantissa, shift, rounding, zero_point, low, high, .. } = *how;
     for (sums, out) in sums[..pixels].iter().zip(out) {
         let channels = bias.iter().zip(mantissa.iter().zip(shift));
         for ((out, &sum), (&bias, (&mantissa, &shift))) in out.iter_mut().zip(sums).zip(channels) {
@@ -121,7 +121,7 @@ pub(super) fn store_i16(q: &Tile<i32>, pixels: usize, table: Option<&Words>, tar
 }
 
 #[inline(always)]
-pub(super) fn requantize(sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'_>) {
+pub(super) fn requantize(sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'_, i32>) {
     // One loop per mode, so that each is free of branches.
     let sums = &mut sums[..pixels];
     match how.rounding {
@@ -134,7 +134,7 @@ pub(super) fn requantize(sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'
 }
 
 #[inline(always)]
-fn requantize_with(sums: &mut [[i32; super::TILE_CHANNELS]], how: &Requantize<'_>, rounding: Rounding) {
+fn requantize_with(sums: &mut [[i32; super::TILE_CHANNELS]], how: &Requantize<'_, i32>, rounding: Rounding) {
     let Requantize { bias, mantissa, shift, zero_point, low, high, .. } = *how;
     for sums in sums {
         let channels = bias.iter().zip(mantissa).zip(shift);
@@ -151,7 +151,7 @@ fn requantize_with(sums: &mut [[i32; super::TILE_CHANNELS]], how: &Requantize<'_
 pub(super) fn finish_u8(
     sums: &mut Tile<i32>,
     pixels: usize,
-    how: &Requantize<'_>,
+    how: &Requantize<'_, i32>,
     table: Option<&Bytes>,
     target: &mut Target<'_, u8>,
 ) {
