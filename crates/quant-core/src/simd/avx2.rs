@@ -2,30 +2,20 @@
 //!
 //! A tile is worked off in parts of 6 pixels x 16 channels (12 registers of sums). There is no exact product of bytes: `vpmaddubsw`
 //! saturates at 16 bits. So bytes are widened to 16 bits on the way, and `vpmaddwd` multiplies two pairs and adds the products.
+//!
+//! Requantisation lacks an arithmetic shift of 64 bits: numbers are made positive before the shift. Tables are read by `vpgatherdd`.
 
 use super::{
     Bytes, Integer, PAIRS, Requantize, Rows, Sum, TILE_CHANNELS, Target, Tile, Weights, Words, Work, portable,
 };
-use crate::Activation;
+use crate::{Activation, Rounding};
 use std::arch::x86_64::*;
 use std::hint::black_box;
 
-macro_rules! recompile {
-    ($($name:ident($($arg:ident: $kind:ty),*);)*) => {
-        $(
-            #[target_feature(enable = "avx2,fma")]
-            pub(super) fn $name($($arg: $kind),*) {
-                portable::$name($($arg),*);
-            }
-        )*
-    };
-}
-
 recompile! {
-    requantize(sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'_, i32>);
+    "avx2,fma":
     requantize_wide(sums: &Tile<i64>, pixels: usize, how: &Requantize<'_, i64>, out: &mut Tile<i32>);
     store_i16(q: &Tile<i32>, pixels: usize, table: Option<&Words>, target: &mut Target<'_, i16>);
-    finish_u8(sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'_, i32>, table: Option<&Bytes>, target: &mut Target<'_, u8>);
     bias_activation(sums: &mut Tile<f32>, pixels: usize, bias: &[f32], activation: Option<Activation>);
     activate(values: &mut [f32], activation: Activation);
     quantize(values: &[f32], out: &mut [i32], scale: f32, zero_point: i32, range: (i32, i32));
@@ -42,7 +32,7 @@ pub(super) fn add<A: Integer, B: Integer, O: Integer>(a: &[A], b: &[B], how: &Su
 }
 
 /// Values of 32 bits in a register.
-const LANES: usize = 8;
+pub(super) const LANES: usize = 8;
 /// Registers of sums per pixel.
 const REGISTERS: usize = 2;
 /// Their channels: a lane each, or two for sums of integers, which are in two parts.
@@ -88,24 +78,6 @@ pub(super) fn multiply_f32(repetitions: u32) -> usize {
     }
     black_box(sums);
     SUMS * LANES
-}
-
-/// Calls `$part::<pixels>(first pixel, first channel, ...)` for every part of a tile.
-macro_rules! parts {
-    ($part:ident, $pixels:expr, $channels:expr, $step:expr, ($($arg:expr),*)) => {
-        for channel in (0..$channels.min(TILE_CHANNELS)).step_by($step) {
-            for pixel in (0..$pixels).step_by(PIXELS) {
-                match $pixels - pixel {
-                    1 => $part::<1>(pixel, channel, $($arg),*),
-                    2 => $part::<2>(pixel, channel, $($arg),*),
-                    3 => $part::<3>(pixel, channel, $($arg),*),
-                    4 => $part::<4>(pixel, channel, $($arg),*),
-                    5 => $part::<5>(pixel, channel, $($arg),*),
-                    _ => $part::<PIXELS>(pixel, channel, $($arg),*),
-                }
-            }
-        }
-    };
 }
 
 #[target_feature(enable = "avx2,fma")]
@@ -279,5 +251,146 @@ fn dot_f32<const P: usize>(
             // SAFETY: `sums` holds 8 values of 32 bits: one unaligned store of 256 bits.
             unsafe { _mm256_storeu_ps(sums.as_mut_ptr(), acc) };
         }
+    }
+}
+
+/// How 8 channels are requantised, where all factors are moderate.
+#[derive(Clone, Copy)]
+struct Channels {
+    bias: __m256i,
+    /// Of even and odd lanes, in 64 bits.
+    mantissas: [__m256i; 2],
+    /// What is added to the product before the shift: one half, the zero point, and 2^63.
+    added: [__m256i; 2],
+    /// The odd lanes' is smaller by 32, which leaves their results where they belong.
+    shifts: [__m256i; 2],
+    /// What has become of 2^63 behind the shift.
+    excess: __m256i,
+    low: __m256i,
+    high: __m256i,
+}
+
+impl Channels {
+    /// Those from `first` on.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn new(how: &Requantize<'_>, first: usize) -> Self {
+        let [bias, mantissa, shift] = [
+            load_i32(&how.bias[first..first + LANES]),
+            load_i32(&how.mantissa[first..first + LANES]),
+            load_i32(&how.shift[first..first + LANES]),
+        ];
+        let (one, zero_point) = (_mm256_set1_epi64x(1), _mm256_set1_epi64x(how.zero_point.into()));
+        let shifts =
+            [_mm256_and_si256(shift, _mm256_set1_epi64x(0xffff_ffff)), _mm256_srli_epi64::<32>(shift)];
+        let added = |shift: __m256i| {
+            let half = _mm256_sllv_epi64(one, _mm256_sub_epi64(shift, one));
+            let signed = _mm256_add_epi64(half, _mm256_sllv_epi64(zero_point, shift));
+            _mm256_xor_si256(signed, _mm256_set1_epi64x(i64::MIN))
+        };
+        Self {
+            bias,
+            mantissas: [mantissa, _mm256_srli_epi64::<32>(mantissa)],
+            added: [added(shifts[0]), added(shifts[1])],
+            shifts: [shifts[0], _mm256_sub_epi64(shifts[1], _mm256_set1_epi64x(32))],
+            excess: _mm256_sllv_epi32(_mm256_set1_epi32(1), _mm256_sub_epi32(_mm256_set1_epi32(63), shift)),
+            low: _mm256_set1_epi32(how.low),
+            high: _mm256_set1_epi32(how.high),
+        }
+    }
+
+    /// `clamp(floor((sums + bias) * mantissa / 2^shift + 1/2) + zero_point, low, high)`.
+    ///
+    /// What is shifted, `v`, lies in `[-2^63, 2^63)`, so `v + 2^63` is a number without sign, and since shifts are at most 63,
+    /// `floor((v + 2^63) / 2^shift) = floor(v / 2^shift) + 2^(63 - shift)`. The last term, and the results before the limits, fit 32 bits,
+    /// since shifts are at least 32.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn apply(&self, sums: __m256i) -> __m256i {
+        let even = _mm256_add_epi32(sums, self.bias);
+        let odd = _mm256_srli_epi64::<32>(even);
+        let even = _mm256_add_epi64(_mm256_mul_epi32(even, self.mantissas[0]), self.added[0]);
+        let odd = _mm256_add_epi64(_mm256_mul_epi32(odd, self.mantissas[1]), self.added[1]);
+        let even = _mm256_srlv_epi64(even, self.shifts[0]);
+        let odd = _mm256_srlv_epi64(odd, self.shifts[1]);
+        let q = _mm256_sub_epi32(_mm256_blend_epi32::<0b1010_1010>(even, odd), self.excess);
+        _mm256_min_epi32(_mm256_max_epi32(q, self.low), self.high)
+    }
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+#[allow(unsafe_code)]
+fn load_i32(values: &[i32]) -> __m256i {
+    assert!(values.len() >= LANES);
+    // SAFETY: `values` holds 8 values of 32 bits: one unaligned load of 256 bits.
+    unsafe { _mm256_loadu_si256(values.as_ptr().cast()) }
+}
+
+/// Rounding up from one half and moderate factors, which is what networks have; all else is left to the compiler.
+#[target_feature(enable = "avx2,fma")]
+#[allow(unsafe_code)]
+pub(super) fn requantize(sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'_>) {
+    if how.rounding != Rounding::HalfUp || !how.moderate {
+        return portable::requantize(sums, pixels, how);
+    }
+    for first in (0..TILE_CHANNELS).step_by(LANES) {
+        let channels = Channels::new(how, first);
+        for sums in &mut sums[..pixels] {
+            let sums = &mut sums[first..first + LANES];
+            let q = channels.apply(load_i32(sums));
+            // SAFETY: `sums` holds 8 values of 32 bits: one unaligned store of 256 bits.
+            unsafe { _mm256_storeu_si256(sums.as_mut_ptr().cast(), q) };
+        }
+    }
+}
+
+/// As [`requantize`].
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn finish_u8(
+    sums: &mut Tile<i32>,
+    pixels: usize,
+    how: &Requantize<'_>,
+    table: Option<&Bytes>,
+    target: &mut Target<'_, u8>,
+) {
+    if how.rounding != Rounding::HalfUp || !how.moderate {
+        return portable::finish_u8(sums, pixels, how, table, target);
+    }
+    for first in (0..target.channels).step_by(LANES) {
+        let channels = Channels::new(how, first);
+        let last = target.channels.min(first + LANES);
+        for (sums, out) in sums[..pixels].iter().zip(target.values.chunks_mut(target.stride)) {
+            let q = channels.apply(load_i32(&sums[first..first + LANES]));
+            let q = match table {
+                Some(table) => look_up(q, table),
+                None => q,
+            };
+            store_u8(q, &mut out[first..last]);
+        }
+    }
+}
+
+/// Values of the table in the low bytes; arguments beyond it give the last.
+#[target_feature(enable = "avx2")]
+#[inline]
+#[allow(unsafe_code)]
+fn look_up(arguments: __m256i, table: &Bytes) -> __m256i {
+    let arguments = _mm256_min_epu32(arguments, _mm256_set1_epi32(table.len() as i32 - 1));
+    // SAFETY: arguments are those of the table, and three bytes follow the last one, so each read of 32 bits lies within it.
+    unsafe { _mm256_i32gather_epi32::<1>(table.padded().as_ptr().cast(), arguments) }
+}
+
+/// The low bytes of the first values; 8 at most.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn store_u8(values: __m256i, out: &mut [u8]) {
+    // The low bytes of each half of 128 bits, then the halves side by side.
+    let low = _mm256_shuffle_epi8(values, _mm256_set1_epi64x(0x0c08_0400));
+    let halves = _mm256_permutevar8x32_epi32(low, _mm256_setr_epi32(0, 4, 0, 0, 0, 0, 0, 0));
+    let bytes = _mm_cvtsi128_si64(_mm256_castsi256_si128(halves)).to_le_bytes();
+    match out.first_chunk_mut() {
+        Some(out) => *out = bytes,
+        None => out.copy_from_slice(&bytes[..out.len()]),
     }
 }

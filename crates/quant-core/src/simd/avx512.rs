@@ -12,18 +12,8 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 use std::hint::black_box;
 
-macro_rules! recompile {
-    ($($name:ident($($arg:ident: $kind:ty),*);)*) => {
-        $(
-            #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-            pub(super) fn $name($($arg: $kind),*) {
-                portable::$name($($arg),*);
-            }
-        )*
-    };
-}
-
 recompile! {
+    "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni":
     bias_activation(sums: &mut Tile<f32>, pixels: usize, bias: &[f32], activation: Option<Activation>);
     activate(values: &mut [f32], activation: Activation);
     quantize(values: &[f32], out: &mut [i32], scale: f32, zero_point: i32, range: (i32, i32));

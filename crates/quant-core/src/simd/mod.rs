@@ -1,16 +1,25 @@
 //! The inner loops, per instruction set.
 //!
-//! [`portable`] holds them as plain Rust. For x86-64 some of the same functions are compiled again with wider instructions enabled, and
-//! the tiles, the requantisation and the look-up are written with intrinsics: AVX2, and AVX-512 with VNNI. Every variant gives the same
-//! bits: integer sums are exact, float sums have one fixed order of fused multiply-adds per output value. This is the only module with
-//! unsafe code: the calls of functions that need an instruction set which [`Isa::detect`] has found, and their vector loads and
-//! stores.
+//! [`portable`] holds them as plain Rust. Some of the same functions are compiled again with more instructions enabled, and others are
+//! written with intrinsics: on x86-64 the tiles, the requantisation and the look-up (AVX2, alone and with VNNI; AVX-512 with VNNI), on
+//! aarch64 the tiles (NEON with dot products). Every variant gives the same bits: integer sums are exact, float sums have one fixed
+//! order of fused multiply-adds per output value. This is the only module with unsafe code: the calls of functions that need an
+//! instruction set which [`Isa::detect`] has found, their vector loads and stores, and one instruction that has no intrinsic.
 
+#[macro_use]
+mod macros;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx_vnni;
+mod bytes;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
+#[cfg(test)]
+mod tests;
 
 use crate::layout::OFFSET;
 use crate::{Activation, Rounding};
@@ -39,7 +48,9 @@ pub(crate) struct Rows<'a, T> {
 impl<T> Rows<'_, T> {
     /// Whether `pixels` rows are there.
     pub(crate) fn holds(&self, pixels: usize) -> bool {
-        pixels == 0 || self.values.len() >= (pixels - 1) * self.stride + self.depth
+        let last = pixels.saturating_sub(1).checked_mul(self.stride);
+        let end = last.and_then(|last| last.checked_add(self.depth));
+        pixels == 0 || end.is_some_and(|end| self.values.len() >= end)
     }
 }
 
@@ -56,10 +67,12 @@ pub(crate) struct Weights<'a, W> {
 ///
 /// The one check in front of all unchecked reads.
 fn fits<T, W: Copy>(rows: &[Rows<'_, T>], weights: Weights<'_, W>, pixels: usize) -> bool {
-    let depth: usize = rows.iter().map(|rows| rows.depth).sum();
+    // Without overflow, however wrong the lengths are.
+    let depth = rows.iter().try_fold(0usize, |depth, rows| depth.checked_add(rows.depth));
+    let count = depth.and_then(|depth| depth.checked_mul(weights.channels));
     (1..=TILE_PIXELS).contains(&pixels)
         && [TILE_CHANNELS, TILE_CHANNELS / 2].contains(&weights.channels)
-        && weights.values.len() >= depth * weights.channels
+        && count.is_some_and(|count| weights.values.len() >= count)
         && rows.iter().all(|rows| rows.holds(pixels))
 }
 
@@ -73,7 +86,11 @@ enum Level {
     #[cfg(target_arch = "x86_64")]
     Avx2,
     #[cfg(target_arch = "x86_64")]
+    Avx2Vnni,
+    #[cfg(target_arch = "x86_64")]
     Avx512Vnni,
+    #[cfg(target_arch = "aarch64")]
+    NeonDotprod,
 }
 
 impl Isa {
@@ -87,6 +104,9 @@ impl Isa {
             if avx2 {
                 list.push(Isa(Level::Avx2));
             }
+            if avx2 && is_x86_feature_detected!("avxvnni") {
+                list.push(Isa(Level::Avx2Vnni));
+            }
             let wide = is_x86_feature_detected!("avx512f")
                 && is_x86_feature_detected!("avx512bw")
                 && is_x86_feature_detected!("avx512dq")
@@ -95,6 +115,10 @@ impl Isa {
             if avx2 && wide {
                 list.push(Isa(Level::Avx512Vnni));
             }
+        }
+        #[cfg(target_arch = "aarch64")]
+        if std::arch::is_aarch64_feature_detected!("dotprod") {
+            list.push(Isa(Level::NeonDotprod));
         }
         list
     }
@@ -114,7 +138,11 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => "avx2",
             #[cfg(target_arch = "x86_64")]
+            Level::Avx2Vnni => "avx2-vnni",
+            #[cfg(target_arch = "x86_64")]
             Level::Avx512Vnni => "avx512-vnni",
+            #[cfg(target_arch = "aarch64")]
+            Level::NeonDotprod => "neon-dotprod",
         }
     }
 }
@@ -159,7 +187,15 @@ impl Isa {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             #[allow(unsafe_code)]
+            Level::Avx2Vnni => unsafe { avx_vnni::run(work) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            #[allow(unsafe_code)]
             Level::Avx512Vnni => unsafe { avx512::run(work) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            #[allow(unsafe_code)]
+            Level::NeonDotprod => unsafe { neon::run(work) },
         }
     }
 }
@@ -176,14 +212,22 @@ macro_rules! dispatch {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             #[allow(unsafe_code)]
+            Level::Avx2Vnni => unsafe { avx_vnni::$name($($arg),*) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            #[allow(unsafe_code)]
             Level::Avx512Vnni => unsafe { avx512::$name($($arg),*) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            #[allow(unsafe_code)]
+            Level::NeonDotprod => unsafe { neon::$name($($arg),*) },
         }
     };
 }
 
-// Below the macro, which it uses.
-mod bytes;
 mod peak;
+
+// Below the macro, which it uses.
 
 /// `sums[p][n] = sum over k of rows[p][k] * weights[k][n]`, the rows of all `rows` one after the other, `k` rising, by fused
 /// multiply-adds from zero on.
@@ -286,6 +330,13 @@ pub(crate) struct Target<'a, T> {
     pub(crate) channels: usize,
 }
 
+impl<T> Target<'_, T> {
+    /// Whether there is room for `pixels`.
+    fn holds(&self, pixels: usize) -> bool {
+        Rows { values: &*self.values, stride: self.stride, depth: self.channels }.holds(pixels)
+    }
+}
+
 /// [`requantize`], to a byte or an argument of `table`, whose values are then taken; the sums mean nothing afterwards.
 ///
 /// # Panics
@@ -299,8 +350,8 @@ pub(crate) fn finish_u8(
     target: &mut Target<'_, u8>,
 ) {
     assert!((1..=TILE_PIXELS).contains(&pixels) && how.fits() && target.channels <= TILE_CHANNELS);
-    assert!(target.values.len() >= (pixels - 1) * target.stride + target.channels);
-    assert!(0 <= how.low && how.high < table.map_or(256, |table| table.len() as i32));
+    assert!(target.holds(pixels));
+    assert!(0 <= how.low && how.low <= how.high && how.high < table.map_or(256, |table| table.len() as i32));
     dispatch!(isa, finish_u8(sums, pixels, how, table, target));
 }
 

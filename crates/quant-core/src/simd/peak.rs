@@ -1,8 +1,10 @@
 //! How fast this machine multiplies at most: the instruction of an inner loop, and nothing else.
 
+#[cfg(target_arch = "aarch64")]
+use super::neon;
 use super::{Level, portable};
 #[cfg(target_arch = "x86_64")]
-use super::{avx2, avx512};
+use super::{avx_vnni, avx2, avx512};
 use crate::Isa;
 
 /// Numbers that an inner loop multiplies.

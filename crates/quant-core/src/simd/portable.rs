@@ -125,6 +125,7 @@ pub(super) fn requantize(sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'
     // One loop per mode, so that each is free of branches.
     let sums = &mut sums[..pixels];
     match how.rounding {
+        Rounding::HalfUp if how.moderate => requantize_moderate(sums, how),
         Rounding::HalfEven => requantize_with(sums, how, Rounding::HalfEven),
         Rounding::HalfAway => requantize_with(sums, how, Rounding::HalfAway),
         Rounding::HalfUp => requantize_with(sums, how, Rounding::HalfUp),
@@ -143,6 +144,20 @@ fn requantize_with(sums: &mut [[i32; super::TILE_CHANNELS]], how: &Requantize<'_
             let product = i64::from(sum.wrapping_add(bias)) * i64::from(mantissa);
             let scaled = shift_right(product, shift as u32, rounding);
             *sum = saturate(scaled + i64::from(zero_point), low, high);
+        }
+    }
+}
+
+/// Rounds up from one half, halves and zero points being added before the shift: results before the limits fit 32 bits.
+#[inline(always)]
+fn requantize_moderate(sums: &mut [[i32; super::TILE_CHANNELS]], how: &Requantize<'_>) {
+    let Requantize { bias, mantissa, shift, zero_point, low, high, .. } = *how;
+    for sums in sums {
+        let channels = bias.iter().zip(mantissa).zip(shift);
+        for (sum, ((&bias, &mantissa), &shift)) in sums.iter_mut().zip(channels) {
+            let product = i64::from(sum.wrapping_add(bias)) * i64::from(mantissa);
+            let added = (1i64 << (shift - 1)) + (i64::from(zero_point) << shift);
+            *sum = (((product + added) >> shift) as i32).max(low).min(high);
         }
     }
 }
