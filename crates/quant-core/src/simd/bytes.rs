@@ -99,7 +99,7 @@ mod tests {
         check(&slope(64), Some(6));
         check(&slope(33), Some(5));
         check(&slope(17), Some(4));
-        check(&slope(14), None);
+        check(&slope(13), None);
         check(&slope(64)[..4096], None);
         // A jump of any height is one step; up and down again are two.
         let mut jump = vec![7; 1 << 16];
