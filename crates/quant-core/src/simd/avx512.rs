@@ -270,10 +270,11 @@ struct Channels {
     bias: __m512i,
     /// Of even and odd lanes, in 64 bits.
     mantissas: [__m512i; 2],
-    /// What is added to the product: one half and the zero point, before the shift.
-    added: [__m512i; 2],
+    /// One half, before the shift.
+    halves: [__m512i; 2],
     /// The odd lanes' is smaller by 32, which leaves their results where they belong.
     shifts: [__m512i; 2],
+    zero_point: __m512i,
     low: __m512i,
     high: __m512i,
 }
@@ -288,17 +289,15 @@ impl Channels {
             load_i32(&how.mantissa[first..first + LANES]),
             load_i32(&how.shift[first..first + LANES]),
         ];
-        let (one, zero_point) = (_mm512_set1_epi64(1), _mm512_set1_epi64(how.zero_point.into()));
+        let one = _mm512_set1_epi64(1);
         let shifts =
             [_mm512_and_si512(shift, _mm512_set1_epi64(0xffff_ffff)), _mm512_srli_epi64::<32>(shift)];
-        let added = |shift: __m512i| {
-            let half = _mm512_sllv_epi64(one, _mm512_sub_epi64(shift, one));
-            _mm512_add_epi64(half, _mm512_sllv_epi64(zero_point, shift))
-        };
+        let half = |shift: __m512i| _mm512_sllv_epi64(one, _mm512_sub_epi64(shift, one));
         Self {
             bias,
             mantissas: [mantissa, _mm512_srli_epi64::<32>(mantissa)],
-            added: [added(shifts[0]), added(shifts[1])],
+            halves: [half(shifts[0]), half(shifts[1])],
+            zero_point: _mm512_set1_epi32(how.zero_point),
             shifts: [shifts[0], _mm512_sub_epi64(shifts[1], _mm512_set1_epi64(32))],
             low: _mm512_set1_epi32(how.low),
             high: _mm512_set1_epi32(how.high),
@@ -313,11 +312,11 @@ impl Channels {
     fn apply(&self, sums: __m512i) -> __m512i {
         let even = _mm512_add_epi32(sums, self.bias);
         let odd = _mm512_srli_epi64::<32>(even);
-        let even = _mm512_add_epi64(_mm512_mul_epi32(even, self.mantissas[0]), self.added[0]);
-        let odd = _mm512_add_epi64(_mm512_mul_epi32(odd, self.mantissas[1]), self.added[1]);
+        let even = _mm512_add_epi64(_mm512_mul_epi32(even, self.mantissas[0]), self.halves[0]);
+        let odd = _mm512_add_epi64(_mm512_mul_epi32(odd, self.mantissas[1]), self.halves[1]);
         let even = _mm512_srav_epi64(even, self.shifts[0]);
         let odd = _mm512_srav_epi64(odd, self.shifts[1]);
-        let q = _mm512_mask_blend_epi32(0xaaaa, even, odd);
+        let q = _mm512_add_epi32(_mm512_mask_blend_epi32(0xaaaa, even, odd), self.zero_point);
         _mm512_min_epi32(_mm512_max_epi32(q, self.low), self.high)
     }
 }
