@@ -3,9 +3,11 @@
 use crate::kernels::conv::PackedWeights;
 use crate::kernels::elementwise;
 use crate::layout::OFFSET;
-use crate::simd::{MODERATE_WIDE, Requantize, TILE_CHANNELS, is_moderate};
+use crate::simd::{MODERATE, MODERATE_WIDE, MODERATE_ZERO, Requantize, TILE_CHANNELS};
 use crate::table::Table;
+use crate::validate::{MAX_WIDE_SUM, largest_sum};
 use crate::{Format, Multiplier, Program, Rounding, Step, StepOp};
+use std::ops::RangeInclusive;
 
 /// Prepared once, when a step first runs.
 pub(crate) enum Prepared {
@@ -28,6 +30,7 @@ pub(crate) enum Rescale {
 /// How an integer convolution's sums become integers, by output channel, with as many more channels as a tile may read.
 pub(crate) struct Channels<B> {
     bias: Vec<B>,
+    raise: Vec<i32>,
     mantissa: Vec<i32>,
     shift: Vec<i32>,
     rounding: Rounding,
@@ -40,9 +43,10 @@ pub(crate) struct Channels<B> {
 impl<B> Channels<B> {
     /// Those of a tile, whose first channel is given.
     pub(crate) fn from(&self, first: usize) -> Requantize<'_, B> {
-        let Self { bias, mantissa, shift, rounding, zero_point, low, high, moderate } = self;
+        let Self { bias, raise, mantissa, shift, rounding, zero_point, low, high, moderate } = self;
         Requantize {
             bias: &bias[first..],
+            raise: &raise[first..],
             mantissa: &mantissa[first..],
             shift: &shift[first..],
             rounding: *rounding,
@@ -87,16 +91,45 @@ impl Goal {
     }
 }
 
+/// `2^raise mantissa / 2^shift`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Factor {
+    raise: i32,
+    mantissa: i32,
+    shift: i32,
+}
+
+impl Factor {
+    /// The same factor as `mantissa / 2^shift`, with a shift as near to the moderate ones as a mantissa below 2^31 and sums up to `largest`,
+    /// raised to no more than `limit`, allow.
+    fn new(pair: &[i32], moderate: &RangeInclusive<i32>, largest: i64, limit: i64) -> Self {
+        let (mantissa, shift) = (pair[0], pair[1]);
+        if mantissa == 0 {
+            return Self { raise: 0, mantissa, shift: *moderate.start() };
+        }
+        let room = mantissa.leading_zeros() as i32 - 1;
+        let more = room.min(moderate.start() - shift).max(0);
+        let (mantissa, shift) = (mantissa << more, shift + more);
+        let raise = (moderate.start() - shift).max(0);
+        if largest <= limit >> raise {
+            Self { raise, mantissa, shift: shift + raise }
+        } else {
+            Self { raise: 0, mantissa, shift }
+        }
+    }
+}
+
 impl<B: Clone + Default> Channels<B> {
-    fn new(goal: &Goal, bias: Vec<B>, multipliers: &[i32], moderate: impl Fn(&[i32]) -> bool) -> Self {
-        let pairs = multipliers.chunks_exact(2);
-        let (mantissa, shift): (Vec<i32>, Vec<i32>) = pairs.map(|pair| (pair[0], pair[1])).unzip();
-        let moderate = moderate(&shift);
+    fn new(goal: &Goal, bias: Vec<B>, factors: Vec<Factor>, moderate: RangeInclusive<i32>) -> Self {
+        let moderate = goal.zero_point.unsigned_abs() <= MODERATE_ZERO
+            && factors.iter().all(|factor| moderate.contains(&factor.shift));
+        // Padding is nothing out of the ordinary, which would cost the others their fast way.
+        let factors = padded(factors, Factor { raise: 0, mantissa: 0, shift: 40 });
         Self {
             bias: padded(bias, B::default()),
-            mantissa: padded(mantissa, 0),
-            // Not out of the ordinary, which would cost the others their fast way.
-            shift: padded(shift, 40),
+            raise: factors.iter().map(|factor| factor.raise).collect(),
+            mantissa: factors.iter().map(|factor| factor.mantissa).collect(),
+            shift: factors.iter().map(|factor| factor.shift).collect(),
             rounding: goal.rounding,
             zero_point: goal.zero_point,
             low: goal.low,
@@ -113,15 +146,20 @@ fn conv_i8(program: &Program, step: &Step) -> Option<Prepared> {
     let table = activation
         .and_then(|(f, argument)| Table::activation(f, argument, program.tensors()[step.output].format));
     let goal = Goal::new(program, step, table.as_ref())?;
-    let input_zero = program.tensors()[step.inputs[0]].format.params().map_or(0, |p| p.zero_point);
-    let rows = program.i8(weight).chunks_exact(geometry.depth());
-    let bias = rows.zip(program.i32(bias)).map(|(row, &bias)| {
+    let input = program.tensors()[step.inputs[0]].format;
+    let input_zero = input.params().map_or(0, |p| p.zero_point);
+    let rows = program.i8(weight).chunks_exact(geometry.depth()).zip(program.i32(bias));
+    let pairs = program.i32(multipliers).chunks_exact(2).zip(rows.clone());
+    let factors = pairs.map(|(pair, (row, &bias))| {
+        let largest = largest_sum(row, bias.into(), input);
+        Factor::new(pair, &MODERATE, largest, i32::MAX.into())
+    });
+    let bias = rows.map(|(row, &bias)| {
         let weights: i32 = row.iter().map(|&w| i32::from(w)).sum();
         // Modulo 2^32, as the sums are; what they add up to fits.
         bias.wrapping_sub(weights.wrapping_mul(input_zero + i32::from(OFFSET)))
     });
-    let moderate = |shifts: &[i32]| is_moderate(shifts, goal.zero_point);
-    let channels = Channels::new(&goal, bias.collect(), program.i32(multipliers), moderate);
+    let channels = Channels::new(&goal, bias.collect(), factors.collect(), MODERATE);
     let weights = PackedWeights::new(*geometry, program.i8(weight));
     Some(Prepared::ConvI8 { weights, channels, table })
 }
@@ -133,14 +171,17 @@ fn conv_i16(program: &Program, step: &Step) -> Option<Prepared> {
     let table = activation
         .and_then(|(f, argument)| Table::activation(f, argument, program.tensors()[step.output].format));
     let goal = Goal::new(program, step, table.as_ref())?;
-    let input_zero = program.tensors()[step.inputs[0]].format.params().map_or(0, |p| p.zero_point);
+    let input = program.tensors()[step.inputs[0]].format;
+    let input_zero = input.params().map_or(0, |p| p.zero_point);
     let weight = program.i16(weight);
-    let rows = weight.chunks_exact(geometry.depth());
+    let rows = weight.chunks_exact(geometry.depth()).zip(program.i64(bias));
+    let pairs = program.i32(multipliers).chunks_exact(2).zip(rows.clone());
+    let factors = pairs.map(|(pair, (row, &bias))| {
+        Factor::new(pair, &MODERATE_WIDE, largest_sum(row, bias, input), MAX_WIDE_SUM)
+    });
     let bias = rows
-        .zip(program.i64(bias))
         .map(|(row, &bias)| bias - row.iter().map(|&w| i64::from(w)).sum::<i64>() * i64::from(input_zero));
-    let moderate = |shifts: &[i32]| shifts.iter().all(|shift| MODERATE_WIDE.contains(shift));
-    let channels = Channels::new(&goal, bias.collect(), program.i32(multipliers), moderate);
+    let channels = Channels::new(&goal, bias.collect(), factors.collect(), MODERATE_WIDE);
     Some(Prepared::ConvI16 { weights: PackedWeights::new(*geometry, &weight), channels, table })
 }
 

@@ -273,9 +273,11 @@ fn check_multipliers(step: &Step, multipliers: &[i32]) -> Result<(), Error> {
     Ok(())
 }
 
-/// As [`check_conv_i8`], for sums below 2^46.
+/// Of 16-bit integers' products, with the bias.
+pub(crate) const MAX_WIDE_SUM: i64 = 1 << 46;
+
+/// As [`check_conv_i8`], for sums of 64 bits.
 fn check_conv_i16(step: &Step, constants: &BTreeMap<String, Constant>, input: Format) -> Result<(), Error> {
-    const LIMIT: i64 = 1 << 46;
     let StepOp::ConvI16 { geometry, weight, bias, multipliers, .. } = &step.op else { return Ok(()) };
     let (out, depth) = (geometry.out_channels, geometry.depth());
     let weight_fits = |c: &Constant| match c {
@@ -293,23 +295,28 @@ fn check_conv_i16(step: &Step, constants: &BTreeMap<String, Constant>, input: Fo
         return Ok(());
     };
     check_multipliers(step, multipliers)?;
-    let magnitude = |channel: usize| -> i64 {
-        let row = channel * depth..(channel + 1) * depth;
-        match constants.get(weight) {
-            Some(Constant::I8(v)) => v[row].iter().map(|&w| i64::from(w).abs()).sum(),
-            Some(Constant::I16(v)) => v[row].iter().map(|&w| i64::from(w).abs()).sum(),
-            _ => 0,
-        }
-    };
-    let zero_point = i64::from(input.params().map_or(0, |p| p.zero_point));
     for (channel, &bias) in bias.iter().enumerate() {
-        // Sums are formed from raw integers; the zero point's share is moved into the bias. Both forms must fit.
-        let bound = (magnitude(channel) * (32768 + zero_point.abs())).saturating_add(bias.saturating_abs());
-        if bound > LIMIT {
-            return Err(Error::Accumulator { step: step.name.clone(), channel, bound, limit: LIMIT });
+        let row = channel * depth..(channel + 1) * depth;
+        let bound = match constants.get(weight) {
+            Some(Constant::I8(v)) => largest_sum(&v[row], bias, input),
+            Some(Constant::I16(v)) => largest_sum(&v[row], bias, input),
+            _ => 0,
+        };
+        if bound > MAX_WIDE_SUM {
+            let limit = MAX_WIDE_SUM;
+            return Err(Error::Accumulator { step: step.name.clone(), channel, bound, limit });
         }
     }
     Ok(())
+}
+
+/// The largest magnitude that a sum of products with integers of `input` can have, with its bias. Sums are formed from raw integers; the zero
+/// point's share is moved into the bias. This bounds both forms.
+pub(crate) fn largest_sum<W: Copy + Into<i64>>(row: &[W], bias: i64, input: Format) -> i64 {
+    let magnitude: i64 = row.iter().map(|&w| w.into().abs()).sum();
+    let zero_point = i64::from(input.params().map_or(0, |p| p.zero_point));
+    let largest = input.range().map_or(0, |(low, high)| low.unsigned_abs().max(high.unsigned_abs()));
+    (magnitude * (i64::from(largest) + zero_point.abs())).saturating_add(bias.saturating_abs())
 }
 
 /// Sizes and ranges of an integer convolution's constants, and the proof that its sums stay within 32 bits.
@@ -333,11 +340,8 @@ fn check_conv_i8(step: &Step, constants: &BTreeMap<String, Constant>, input: For
         return Ok(());
     };
     check_multipliers(step, multipliers)?;
-    // Sums are formed from raw integers; the zero point's share is moved into the bias. Both forms must fit.
-    let zero_point = i64::from(input.params().map_or(0, |p| p.zero_point));
     for (channel, (row, &bias)) in weight.chunks_exact(geometry.depth()).zip(bias).enumerate() {
-        let magnitude: i64 = row.iter().map(|&w| i64::from(w).abs()).sum();
-        let bound = magnitude * (128 + zero_point.abs()) + i64::from(bias).abs();
+        let bound = largest_sum(row, bias.into(), input);
         if bound > i64::from(i32::MAX) {
             let limit = i64::from(i32::MAX);
             return Err(Error::Accumulator { step: step.name.clone(), channel, bound, limit });

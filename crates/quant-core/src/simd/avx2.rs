@@ -258,13 +258,14 @@ fn dot_f32<const P: usize>(
 #[derive(Clone, Copy)]
 struct Channels {
     bias: __m256i,
+    raise: __m256i,
     /// Of even and odd lanes, in 64 bits.
     mantissas: [__m256i; 2],
-    /// What is added to the product before the shift: one half, the zero point, and 2^63.
+    /// What is added to the product before the shift: one half, and 2^63.
     added: [__m256i; 2],
     /// The odd lanes' is smaller by 32, which leaves their results where they belong.
     shifts: [__m256i; 2],
-    /// What has become of 2^63 behind the shift.
+    /// What has become of 2^63 behind the shift, less the zero point.
     excess: __m256i,
     low: __m256i,
     high: __m256i,
@@ -274,40 +275,42 @@ impl Channels {
     /// Those from `first` on.
     #[target_feature(enable = "avx2")]
     #[inline]
-    fn new(how: &Requantize<'_>, first: usize) -> Self {
-        let [bias, mantissa, shift] = [
+    fn new(how: &Requantize<'_, i32>, first: usize) -> Self {
+        let [bias, raise, mantissa, shift] = [
             load_i32(&how.bias[first..first + LANES]),
+            load_i32(&how.raise[first..first + LANES]),
             load_i32(&how.mantissa[first..first + LANES]),
             load_i32(&how.shift[first..first + LANES]),
         ];
-        let (one, zero_point) = (_mm256_set1_epi64x(1), _mm256_set1_epi64x(how.zero_point.into()));
+        let one = _mm256_set1_epi64x(1);
         let shifts =
             [_mm256_and_si256(shift, _mm256_set1_epi64x(0xffff_ffff)), _mm256_srli_epi64::<32>(shift)];
         let added = |shift: __m256i| {
             let half = _mm256_sllv_epi64(one, _mm256_sub_epi64(shift, one));
-            let signed = _mm256_add_epi64(half, _mm256_sllv_epi64(zero_point, shift));
-            _mm256_xor_si256(signed, _mm256_set1_epi64x(i64::MIN))
+            _mm256_or_si256(half, _mm256_set1_epi64x(i64::MIN))
         };
+        let offset = _mm256_sllv_epi32(_mm256_set1_epi32(1), _mm256_sub_epi32(_mm256_set1_epi32(63), shift));
         Self {
             bias,
+            raise,
             mantissas: [mantissa, _mm256_srli_epi64::<32>(mantissa)],
             added: [added(shifts[0]), added(shifts[1])],
             shifts: [shifts[0], _mm256_sub_epi64(shifts[1], _mm256_set1_epi64x(32))],
-            excess: _mm256_sllv_epi32(_mm256_set1_epi32(1), _mm256_sub_epi32(_mm256_set1_epi32(63), shift)),
+            excess: _mm256_sub_epi32(offset, _mm256_set1_epi32(how.zero_point)),
             low: _mm256_set1_epi32(how.low),
             high: _mm256_set1_epi32(how.high),
         }
     }
 
-    /// `clamp(floor((sums + bias) * mantissa / 2^shift + 1/2) + zero_point, low, high)`.
+    /// `clamp(floor((sums + bias) 2^raise mantissa / 2^shift + 1/2) + zero_point, low, high)`.
     ///
     /// What is shifted, `v`, lies in `[-2^63, 2^63)`, so `v + 2^63` is a number without sign, and since shifts are at most 63,
-    /// `floor((v + 2^63) / 2^shift) = floor(v / 2^shift) + 2^(63 - shift)`. The last term, and the results before the limits, fit 32 bits,
-    /// since shifts are at least 32.
+    /// `floor((v + 2^63) / 2^shift) = floor(v / 2^shift) + 2^(63 - shift)`. The last term fits 32 bits, since shifts are at least 32, and so
+    /// do the results before the limits.
     #[target_feature(enable = "avx2")]
     #[inline]
     fn apply(&self, sums: __m256i) -> __m256i {
-        let even = _mm256_add_epi32(sums, self.bias);
+        let even = _mm256_sllv_epi32(_mm256_add_epi32(sums, self.bias), self.raise);
         let odd = _mm256_srli_epi64::<32>(even);
         let even = _mm256_add_epi64(_mm256_mul_epi32(even, self.mantissas[0]), self.added[0]);
         let odd = _mm256_add_epi64(_mm256_mul_epi32(odd, self.mantissas[1]), self.added[1]);
@@ -330,7 +333,7 @@ fn load_i32(values: &[i32]) -> __m256i {
 /// Rounding up from one half and moderate factors, which is what networks have; all else is left to the compiler.
 #[target_feature(enable = "avx2,fma")]
 #[allow(unsafe_code)]
-pub(super) fn requantize(sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'_>) {
+pub(super) fn requantize(sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'_, i32>) {
     if how.rounding != Rounding::HalfUp || !how.moderate {
         return portable::requantize(sums, pixels, how);
     }
@@ -350,7 +353,7 @@ pub(super) fn requantize(sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'
 pub(super) fn finish_u8(
     sums: &mut Tile<i32>,
     pixels: usize,
-    how: &Requantize<'_>,
+    how: &Requantize<'_, i32>,
     table: Option<&Bytes>,
     target: &mut Target<'_, u8>,
 ) {

@@ -268,6 +268,7 @@ fn dot_f32<const P: usize, const V: usize>(rows: &[Rows<'_, f32>], weights: &[f3
 #[derive(Clone, Copy)]
 struct Channels {
     bias: __m512i,
+    raise: __m512i,
     /// Of even and odd lanes, in 64 bits.
     mantissas: [__m512i; 2],
     /// One half, before the shift.
@@ -284,8 +285,9 @@ impl Channels {
     #[target_feature(enable = "avx512f")]
     #[inline]
     fn new(how: &Requantize<'_, i32>, first: usize) -> Self {
-        let [bias, mantissa, shift] = [
+        let [bias, raise, mantissa, shift] = [
             load_i32(&how.bias[first..first + LANES]),
+            load_i32(&how.raise[first..first + LANES]),
             load_i32(&how.mantissa[first..first + LANES]),
             load_i32(&how.shift[first..first + LANES]),
         ];
@@ -295,6 +297,7 @@ impl Channels {
         let half = |shift: __m512i| _mm512_sllv_epi64(one, _mm512_sub_epi64(shift, one));
         Self {
             bias,
+            raise,
             mantissas: [mantissa, _mm512_srli_epi64::<32>(mantissa)],
             halves: [half(shifts[0]), half(shifts[1])],
             zero_point: _mm512_set1_epi32(how.zero_point),
@@ -304,13 +307,13 @@ impl Channels {
         }
     }
 
-    /// `clamp(floor((sums + bias) * mantissa / 2^shift + 1/2) + zero_point, low, high)`.
+    /// `clamp(floor((sums + bias) 2^raise mantissa / 2^shift + 1/2) + zero_point, low, high)`.
     ///
     /// Results before the limits fit 32 bits, since factors are below one half.
     #[target_feature(enable = "avx512f")]
     #[inline]
     fn apply(&self, sums: __m512i) -> __m512i {
-        let even = _mm512_add_epi32(sums, self.bias);
+        let even = _mm512_sllv_epi32(_mm512_add_epi32(sums, self.bias), self.raise);
         let odd = _mm512_srli_epi64::<32>(even);
         let even = _mm512_add_epi64(_mm512_mul_epi32(even, self.mantissas[0]), self.halves[0]);
         let odd = _mm512_add_epi64(_mm512_mul_epi32(odd, self.mantissas[1]), self.halves[1]);
@@ -348,7 +351,7 @@ pub(super) fn requantize(sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'
     }
 }
 
-/// As [`requantize`]; whole registers of channels only.
+/// As [`requantize`].
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 pub(super) fn finish_u8(
     sums: &mut Tile<i32>,
@@ -357,19 +360,19 @@ pub(super) fn finish_u8(
     table: Option<&Bytes>,
     target: &mut Target<'_, u8>,
 ) {
-    let whole = target.channels.is_multiple_of(LANES);
-    if how.rounding != Rounding::HalfUp || !how.moderate || !whole {
+    if how.rounding != Rounding::HalfUp || !how.moderate {
         return portable::finish_u8(sums, pixels, how, table, target);
     }
     for first in (0..target.channels).step_by(LANES) {
         let channels = Channels::new(how, first);
+        let last = target.channels.min(first + LANES);
         for (sums, out) in sums[..pixels].iter().zip(target.values.chunks_mut(target.stride)) {
             let q = channels.apply(load_i32(&sums[first..first + LANES]));
             let q = match table {
                 Some(table) => look_up(q, table),
                 None => q,
             };
-            store_u8(q, &mut out[first..first + LANES]);
+            store_u8(q, &mut out[first..last]);
         }
     }
 }
@@ -391,15 +394,17 @@ pub(super) fn requantize_wide(
     let [zero_point, low, high] = [how.zero_point, how.low, how.high].map(|v| _mm512_set1_epi64(v.into()));
     let one = _mm512_set1_epi64(1);
     for first in (0..TILE_CHANNELS).step_by(WIDE) {
-        let (bias, mantissas, shifts) = (
+        let (bias, raises, mantissas, shifts) = (
             &how.bias[first..first + WIDE],
+            &how.raise[first..first + WIDE],
             &how.mantissa[first..first + WIDE],
             &how.shift[first..first + WIDE],
         );
         // SAFETY: each holds 8 values, of 64 or 32 bits: unaligned loads of 512 and 256 bits.
-        let (bias, mantissa, shift) = unsafe {
+        let (bias, raise, mantissa, shift) = unsafe {
             (
                 _mm512_loadu_si512(bias.as_ptr().cast()),
+                _mm512_cvtepi32_epi64(_mm256_loadu_si256(raises.as_ptr().cast())),
                 _mm512_cvtepi32_epi64(_mm256_loadu_si256(mantissas.as_ptr().cast())),
                 _mm512_cvtepi32_epi64(_mm256_loadu_si256(shifts.as_ptr().cast())),
             )
@@ -410,6 +415,7 @@ pub(super) fn requantize_wide(
             let (sums, out) = (&sums[first..first + WIDE], &mut out[first..first + WIDE]);
             // SAFETY: `sums` holds 8 values of 64 bits: one unaligned load of 512 bits.
             let sum = _mm512_add_epi64(unsafe { _mm512_loadu_si512(sums.as_ptr().cast()) }, bias);
+            let sum = _mm512_sllv_epi64(sum, raise);
             let low_part = _mm512_srli_epi64::<32>(_mm512_mul_epu32(sum, mantissa));
             let high_part = _mm512_mul_epi32(_mm512_srli_epi64::<32>(sum), mantissa);
             let product = _mm512_add_epi64(_mm512_add_epi64(high_part, low_part), half);
@@ -424,11 +430,8 @@ pub(super) fn requantize_wide(
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 #[allow(unsafe_code)]
 pub(super) fn store_i16(q: &Tile<i32>, pixels: usize, table: Option<&Words>, target: &mut Target<'_, i16>) {
-    if !target.channels.is_multiple_of(LANES) {
-        return portable::store_i16(q, pixels, table, target);
-    }
     for (q, out) in q[..pixels].iter().zip(target.values.chunks_mut(target.stride)) {
-        for (q, out) in q.chunks_exact(LANES).zip(out[..target.channels].chunks_exact_mut(LANES)) {
+        for (q, out) in q.chunks_exact(LANES).zip(out[..target.channels].chunks_mut(LANES)) {
             let q = load_i32(q);
             let q = match table {
                 Some(table) => {
@@ -438,10 +441,16 @@ pub(super) fn store_i16(q: &Tile<i32>, pixels: usize, table: Option<&Words>, tar
                 }
                 None => q,
             };
-            // SAFETY: `out` holds 16 values of 16 bits: one unaligned store of 256 bits.
-            unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), _mm512_cvtepi32_epi16(q)) };
+            let q = _mm512_cvtepi32_epi16(q);
+            // SAFETY: only lanes are stored, unaligned, that `out` has values for.
+            unsafe { _mm256_mask_storeu_epi16(out.as_mut_ptr(), first_lanes(out.len()), q) };
         }
     }
+}
+
+/// A mask of the first lanes, or all.
+fn first_lanes(count: usize) -> __mmask16 {
+    (1u32 << count.min(LANES)).wrapping_sub(1) as u16
 }
 
 /// Values of the table in the low bytes; arguments beyond it give the last.
@@ -463,11 +472,11 @@ fn look_up(arguments: __m512i, table: &Bytes) -> __m512i {
     _mm512_mask_srli_epi32::<8>(run, last, run)
 }
 
-#[target_feature(enable = "avx512f")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 #[inline]
 #[allow(unsafe_code)]
 fn store_u8(values: __m512i, out: &mut [u8]) {
-    assert!(out.len() >= LANES);
-    // SAFETY: `out` holds 16 bytes: one unaligned store of 128 bits.
-    unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(values)) };
+    let values = _mm512_cvtepi32_epi8(values);
+    // SAFETY: only lanes are stored, unaligned, that `out` has bytes for.
+    unsafe { _mm_mask_storeu_epi8(out.as_mut_ptr().cast(), first_lanes(out.len()), values) };
 }

@@ -289,32 +289,34 @@ const PAIRS: usize = 255;
 pub(crate) struct Requantize<'a, B> {
     /// As wide as the sums.
     pub(crate) bias: &'a [B],
+    /// Bits by which a sum with its bias is raised, `2^raise` times as large ones being as wide as the sums.
+    pub(crate) raise: &'a [i32],
     pub(crate) mantissa: &'a [i32],
     pub(crate) shift: &'a [i32],
     pub(crate) rounding: Rounding,
     pub(crate) zero_point: i32,
     pub(crate) low: i32,
     pub(crate) high: i32,
-    /// Whether all shifts are [moderate](is_moderate), or for sums of 64 bits among [`MODERATE_WIDE`].
+    /// Whether the zero point is [moderate](MODERATE_ZERO) and all shifts are [moderate](MODERATE), or for sums of 64 bits
+    /// [`MODERATE_WIDE`].
     pub(crate) moderate: bool,
 }
 
 impl<B> Requantize<'_, B> {
     /// Whether there are entries for all channels of a tile.
     fn fits(&self) -> bool {
-        [self.bias.len(), self.mantissa.len(), self.shift.len()].iter().all(|&length| length >= TILE_CHANNELS)
+        let lengths = [self.bias.len(), self.raise.len(), self.mantissa.len(), self.shift.len()];
+        lengths.iter().all(|&length| length >= TILE_CHANNELS)
     }
 }
 
-/// Whether every factor is below one half, and halves and zero points can be added before the shift: a product has less than 2^62,
-/// they less than 2^61 and 2^61.
-pub(crate) fn is_moderate(shifts: &[i32], zero_point: i32) -> bool {
-    let zero_bits = u32::BITS - zero_point.unsigned_abs().leading_zeros();
-    let most = 60.min(61 - zero_bits as i32);
-    shifts.iter().all(|shift| (32..=most).contains(shift))
-}
+/// Shifts with which results fit 32 bits: a product has at most 2^62, a half at most 2^59, and what remains of them at most 2^30 + 1.
+pub(crate) const MODERATE: RangeInclusive<i32> = 32..=60;
+/// The largest magnitude that can be added to them without a thought.
+pub(crate) const MODERATE_ZERO: u32 = 1 << 29;
 
-/// `sums[p][n] = clamp(round((sums[p][n] + bias[n]) * mantissa[n] / 2^shift[n]) + zero_point, low, high)` for all channels of the tile.
+/// `sums[p][n] = clamp(round((sums[p][n] + bias[n]) 2^raise[n] mantissa[n] / 2^shift[n]) + zero_point, low, high)` for all channels of the
+/// tile.
 ///
 /// # Panics
 /// If slices are too short.
@@ -355,12 +357,13 @@ pub(crate) fn finish_u8(
     dispatch!(isa, finish_u8(sums, pixels, how, table, target));
 }
 
-/// Shifts with which the lowest bits of a product don't matter, and halves and zero points stay within 64 bits.
+/// Shifts with which the lowest bits of a product don't matter, and halves stay within 64 bits.
 pub(crate) const MODERATE_WIDE: RangeInclusive<i32> = 33..=60;
 
-/// `out[p][n] = clamp(round((sums[p][n] + bias[n]) * mantissa[n] / 2^shift[n]) + zero_point, low, high)` for all channels of the tile.
+/// `out[p][n] = clamp(round((sums[p][n] + bias[n]) 2^raise[n] mantissa[n] / 2^shift[n]) + zero_point, low, high)` for all channels of the
+/// tile.
 ///
-/// Sums with their bias have magnitudes below 2^46.
+/// Sums with their bias, raised, have magnitudes up to 2^46.
 ///
 /// # Panics
 /// If slices are too short.

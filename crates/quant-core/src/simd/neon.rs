@@ -6,8 +6,8 @@
 //! is one number per pixel, so all of a weight's pixels share the flip, and all of a pixel's channels the correction.
 
 use super::{
-    Bytes, Integer, Requantize, RequantizeWide, Rows, Sum, TILE_CHANNELS, TILE_PIXELS, Target, Tile, Weights,
-    Words, Work, portable,
+    Bytes, Integer, Requantize, Rows, Sum, TILE_CHANNELS, TILE_PIXELS, Target, Tile, Weights, Words, Work,
+    portable,
 };
 use crate::Activation;
 use crate::layout::OFFSET;
@@ -15,11 +15,11 @@ use std::arch::{aarch64::*, asm};
 
 recompile! {
     "neon,dotprod":
-    requantize_wide(sums: &Tile<i64>, pixels: usize, how: &RequantizeWide<'_>, out: &mut Tile<i32>);
+    requantize_wide(sums: &Tile<i64>, pixels: usize, how: &Requantize<'_, i64>, out: &mut Tile<i32>);
     store_i16(q: &Tile<i32>, pixels: usize, table: Option<&Words>, target: &mut Target<'_, i16>);
     tile_i16(rows: &[Rows<'_, i16>], weights: Weights<'_, i16>, pixels: usize, sums: &mut Tile<i64>, shift: u32);
-    requantize(sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'_>);
-    finish_u8(sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'_>, table: Option<&Bytes>, target: &mut Target<'_, u8>);
+    requantize(sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'_, i32>);
+    finish_u8(sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'_, i32>, table: Option<&Bytes>, target: &mut Target<'_, u8>);
     bias_activation(sums: &mut Tile<f32>, pixels: usize, bias: &[f32], activation: Option<Activation>);
     activate(values: &mut [f32], activation: Activation);
     quantize(values: &[f32], out: &mut [i32], scale: f32, zero_point: i32, range: (i32, i32));

@@ -97,13 +97,13 @@ pub(super) fn requantize_wide(
     how: &Requantize<'_, i64>,
     out: &mut Tile<i32>,
 ) {
-    let Requantize { bias, mantissa, shift, rounding, zero_point, low, high, .. } = *how;
+    let Requantize { bias, raise, mantissa, shift, rounding, zero_point, low, high, .. } = *how;
     for (sums, out) in sums[..pixels].iter().zip(out) {
-        let channels = bias.iter().zip(mantissa.iter().zip(shift));
-        for ((out, &sum), (&bias, (&mantissa, &shift))) in out.iter_mut().zip(sums).zip(channels) {
+        let channels = bias.iter().zip(raise).zip(mantissa.iter().zip(shift));
+        for ((out, &sum), ((&bias, &raise), (&mantissa, &shift))) in out.iter_mut().zip(sums).zip(channels) {
             // What pads a tile is not of the sums that validation has looked at.
-            let scaled =
-                Multiplier { mantissa, shift: shift as u8 }.apply_wide(sum.wrapping_add(bias), rounding);
+            let sum = sum.wrapping_add(bias) << raise;
+            let scaled = Multiplier { mantissa, shift: shift as u8 }.apply_wide(sum, rounding);
             *out = saturate(scaled.saturating_add(zero_point.into()), low, high);
         }
     }
@@ -136,28 +136,28 @@ pub(super) fn requantize(sums: &mut Tile<i32>, pixels: usize, how: &Requantize<'
 
 #[inline(always)]
 fn requantize_with(sums: &mut [[i32; super::TILE_CHANNELS]], how: &Requantize<'_, i32>, rounding: Rounding) {
-    let Requantize { bias, mantissa, shift, zero_point, low, high, .. } = *how;
+    let Requantize { bias, raise, mantissa, shift, zero_point, low, high, .. } = *how;
     for sums in sums {
-        let channels = bias.iter().zip(mantissa).zip(shift);
-        for (sum, ((&bias, &mantissa), &shift)) in sums.iter_mut().zip(channels) {
+        let channels = bias.iter().zip(raise).zip(mantissa.iter().zip(shift));
+        for (sum, ((&bias, &raise), (&mantissa, &shift))) in sums.iter_mut().zip(channels) {
             // Validation has shown that the sum with its bias stays within 32 bits.
-            let product = i64::from(sum.wrapping_add(bias)) * i64::from(mantissa);
+            let product = i64::from(sum.wrapping_add(bias) << raise) * i64::from(mantissa);
             let scaled = shift_right(product, shift as u32, rounding);
             *sum = saturate(scaled + i64::from(zero_point), low, high);
         }
     }
 }
 
-/// Rounds up from one half, halves and zero points being added before the shift: results before the limits fit 32 bits.
+/// Rounds up from one half, which is added before the shift: results before the limits fit 32 bits.
 #[inline(always)]
-fn requantize_moderate(sums: &mut [[i32; super::TILE_CHANNELS]], how: &Requantize<'_>) {
-    let Requantize { bias, mantissa, shift, zero_point, low, high, .. } = *how;
+fn requantize_moderate(sums: &mut [[i32; super::TILE_CHANNELS]], how: &Requantize<'_, i32>) {
+    let Requantize { bias, raise, mantissa, shift, zero_point, low, high, .. } = *how;
     for sums in sums {
-        let channels = bias.iter().zip(mantissa).zip(shift);
-        for (sum, ((&bias, &mantissa), &shift)) in sums.iter_mut().zip(channels) {
-            let product = i64::from(sum.wrapping_add(bias)) * i64::from(mantissa);
-            let added = (1i64 << (shift - 1)) + (i64::from(zero_point) << shift);
-            *sum = (((product + added) >> shift) as i32).max(low).min(high);
+        let channels = bias.iter().zip(raise).zip(mantissa.iter().zip(shift));
+        for (sum, ((&bias, &raise), (&mantissa, &shift))) in sums.iter_mut().zip(channels) {
+            let product = i64::from(sum.wrapping_add(bias) << raise) * i64::from(mantissa);
+            let scaled = ((product + (1i64 << (shift - 1))) >> shift) as i32;
+            *sum = (scaled + zero_point).max(low).min(high);
         }
     }
 }

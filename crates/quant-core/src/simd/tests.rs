@@ -171,6 +171,7 @@ fn bits(values: &[f32]) -> Vec<u32> {
 #[derive(Debug)]
 struct Factors {
     bias: Vec<i32>,
+    raise: Vec<i32>,
     mantissa: Vec<i32>,
     shift: Vec<i32>,
     zero_point: i32,
@@ -184,6 +185,7 @@ impl Factors {
             random.among(&[&[36, 40, 44][..], &[32], &[60], &[32, 45, 60], &[0, 31, 32, 60, 62]]);
         Self {
             bias: random.many(TILE_CHANNELS, Random::integer),
+            raise: random.many(TILE_CHANNELS, |random| random.among(&[0, 0, 1, 2, 31])),
             mantissa: random.many(TILE_CHANNELS, |random| {
                 let any = random.within(0, i32::MAX);
                 random.among(&[any, any, 0, 1, 1 << 30, i32::MAX])
@@ -194,21 +196,23 @@ impl Factors {
         }
     }
 
-    fn how(&self, rounding: Rounding) -> Requantize<'_> {
+    fn how(&self, rounding: Rounding) -> Requantize<'_, i32> {
         Requantize {
             bias: &self.bias,
+            raise: &self.raise,
             mantissa: &self.mantissa,
             shift: &self.shift,
             rounding,
             zero_point: self.zero_point,
             low: self.range.0,
             high: self.range.1,
-            moderate: is_moderate(&self.shift, self.zero_point),
+            moderate: self.zero_point.unsigned_abs() <= MODERATE_ZERO
+                && self.shift.iter().all(|shift| MODERATE.contains(shift)),
         }
     }
 
     /// By the definition alone.
-    fn slow(&self, rounding: Rounding) -> Requantize<'_> {
+    fn slow(&self, rounding: Rounding) -> Requantize<'_, i32> {
         Requantize { moderate: false, ..self.how(rounding) }
     }
 }
@@ -226,7 +230,7 @@ fn requantisation_is_equal() {
         let factors = Factors::new(&mut random, range);
         let (sums, pixels) = (sums(&mut random), random.below(TILE_PIXELS + 1));
         for rounding in Rounding::ALL {
-            let run = |isa, how: &Requantize<'_>| {
+            let run = |isa, how: &Requantize<'_, i32>| {
                 let mut sums = sums;
                 requantize(isa, &mut sums, pixels, how);
                 sums
@@ -255,7 +259,7 @@ fn finished_bytes_are_equal() {
             let stride = channels + random.among(&[0, 1, 7, 64]);
             let background = random.many((pixels - 1) * stride + channels, Random::byte);
             for rounding in Rounding::ALL {
-                let run = |isa, how: &Requantize<'_>| {
+                let run = |isa, how: &Requantize<'_, i32>| {
                     let (mut sums, mut values) = (sums, background.clone());
                     let mut target = Target { values: &mut values, stride, channels };
                     finish_u8(isa, &mut sums, pixels, how, table, &mut target);
@@ -402,6 +406,7 @@ fn requantisation_beyond_slices_is_refused() {
     let zero = || [[0; TILE_CHANNELS]; TILE_PIXELS];
     let how = Requantize {
         bias: &entries,
+        raise: &[0; TILE_CHANNELS],
         mantissa: &entries,
         shift: &entries,
         rounding: Rounding::HalfUp,
@@ -413,6 +418,7 @@ fn requantisation_beyond_slices_is_refused() {
     let short = &entries[1..];
     for how in [
         Requantize { bias: short, ..how },
+        Requantize { raise: short, ..how },
         Requantize { mantissa: short, ..how },
         Requantize { shift: short, ..how },
     ] {
@@ -423,7 +429,7 @@ fn requantisation_beyond_slices_is_refused() {
     assert!(refused(|isa| bias_activation(isa, &mut [[0.0; 32]; 12], 1, &bias[1..], None)));
     assert!(refused(|isa| bias_activation(isa, &mut [[0.0; 32]; 12], 13, &bias, None)));
 
-    let finish = |how: Requantize<'_>, entries: Option<usize>, pixels, (len, stride, channels)| {
+    let finish = |how: Requantize<'_, i32>, entries: Option<usize>, pixels, (len, stride, channels)| {
         refused(|isa| {
             let (table, mut values) = (entries.map(|count| Bytes::new(vec![0; count])), vec![0; len]);
             let mut target = Target { values: &mut values, stride, channels };
