@@ -1,6 +1,7 @@
 //! Running a program.
 
 use crate::plan::{Place, buffer_lengths, fused_additions, infer_shapes, plan, planned_bytes};
+use crate::pool::awake;
 use crate::prepared::{Prepared, prepare};
 use crate::resume::same_work;
 use crate::values::{Buffer, Owned, Stored};
@@ -50,7 +51,7 @@ impl Clone for Executor<'_> {
 fn no_outputs(program: &Program) -> Vec<Owned> {
     let empty = |&id: &usize| {
         let mut values = Owned::default();
-        values.clear_for(program.tensors()[id].format);
+        values.resize_for(program.tensors()[id].format, 0);
         values
     };
     program.outputs().iter().map(empty).collect()
@@ -112,7 +113,7 @@ impl<'p> Executor<'p> {
     /// # Errors
     /// [`Error::InputLength`] if `input` has another length.
     pub fn run(&mut self, input: &[f32]) -> Result<(), Error> {
-        self.run_parts(input, |_| ())
+        awake(|| self.run_parts(input, |_| ()))
     }
 
     /// As [`Executor::run`], saying `done` after every part: a step with its index, and what is no step, which are the image's way into its
@@ -264,9 +265,13 @@ impl<'p> Executor<'p> {
 
     /// A tensor's planes, as long as nothing has taken its place.
     pub(crate) fn planes(&self, tensor: usize, planes: &mut Owned) {
-        planes.clear_for(self.format(tensor));
-        for id in self.sources(tensor) {
-            self.stored(id).append_planes(self.shapes[id][0], planes);
+        let sources = self.sources(tensor);
+        let stored = || sources.iter().map(|&id| (self.stored(id), self.shapes[id][0]));
+        planes.resize_for(self.format(tensor), stored().map(|(values, _)| values.len()).sum());
+        let mut first = 0;
+        for (values, channels) in stored() {
+            values.write_planes(channels, planes, first);
+            first += values.len();
         }
     }
 

@@ -23,23 +23,26 @@ pub(crate) fn from_offset(u: u8) -> i8 {
     (u ^ OFFSET) as i8
 }
 
-/// Pixels from planes: `pixels[p * channels + c] = convert(planes[c * count + p])`.
-pub(crate) fn to_pixels<A: Copy, B>(
+/// Pixels from planes: `pixels[p * channels + c] = convert(planes[c * count + p])`; some pixels at a time in parallel.
+pub(crate) fn to_pixels<A: Copy + Sync, B: Send>(
     planes: &[A],
     channels: usize,
     pixels: &mut [B],
-    convert: impl Fn(A) -> B,
+    convert: impl Fn(A) -> B + Sync,
 ) {
-    let count = planes.len() / channels.max(1);
-    for first in (0..count).step_by(BLOCK) {
-        let end = (first + BLOCK).min(count);
-        for channel in 0..channels {
-            let line = &planes[channel * count + first..channel * count + end];
-            for (row, &v) in pixels[first * channels..].chunks_exact_mut(channels).zip(line) {
-                row[channel] = convert(v);
+    /// Blocks of a task.
+    const BLOCKS: usize = 64;
+    let (count, block) = (planes.len() / channels.max(1), (BLOCK * channels).max(1));
+    pixels[..count * channels].par_chunks_mut(BLOCKS * block).enumerate().for_each(|(task, pixels)| {
+        for (index, pixels) in pixels.chunks_mut(block).enumerate() {
+            let first = (task * BLOCKS + index) * BLOCK;
+            for channel in 0..channels {
+                let line = &planes[channel * count + first..];
+                let rows = pixels.chunks_exact_mut(channels);
+                rows.zip(line).for_each(|(row, &v)| row[channel] = convert(v));
             }
         }
-    }
+    });
 }
 
 /// Planes from pixels: `planes[c * count + p] = convert(pixels[p * channels + c])`; some channels at a time in parallel.

@@ -8,6 +8,7 @@ mod kernels;
 mod layout;
 mod multiplier;
 mod plan;
+mod pool;
 mod prepared;
 mod program;
 mod quantizer;

@@ -1,5 +1,6 @@
 //! How long the steps of a run take.
 
+use crate::pool::awake;
 use crate::{Error, Executor};
 use std::time::{Duration, Instant};
 
@@ -39,7 +40,7 @@ impl Executor<'_> {
     pub fn run_timed(&mut self, input: &[f32], times: &mut StepTimes) -> Result<(), Error> {
         times.steps.resize(self.program().steps().len(), Duration::ZERO);
         let mut last = Instant::now();
-        self.run_parts(input, |part| {
+        let done = |part: Option<usize>| {
             let now = Instant::now();
             let time = match part {
                 Some(step) => &mut times.steps[step],
@@ -47,6 +48,7 @@ impl Executor<'_> {
             };
             *time += now - last;
             last = now;
-        })
+        };
+        awake(|| self.run_parts(input, done))
     }
 }

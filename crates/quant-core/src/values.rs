@@ -209,38 +209,41 @@ impl Buffer {
 }
 
 impl Stored<'_> {
-    /// Appends the planes of a tensor of `channels`; their types agree.
-    pub(crate) fn append_planes(&self, channels: usize, planes: &mut Owned) {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Stored::F32(v) => v.len(),
+            Stored::U8(v) => v.len(),
+            Stored::I16(v) => v.len(),
+        }
+    }
+
+    /// Writes the planes of a tensor of `channels` from value `first` on; their types agree, and there is room for them.
+    pub(crate) fn write_planes(&self, channels: usize, planes: &mut Owned, first: usize) {
         match (self, planes) {
-            (Stored::F32(pixels), Owned::F32(planes)) => append(pixels, channels, planes, |v| v),
-            (Stored::U8(pixels), Owned::I8(planes)) => append(pixels, channels, planes, from_offset),
-            (Stored::I16(pixels), Owned::I16(planes)) => append(pixels, channels, planes, |v| v),
+            (Stored::F32(pixels), Owned::F32(planes)) => {
+                to_planes(pixels, &mut planes[first..][..pixels.len()], channels, |v| v);
+            }
+            (Stored::U8(pixels), Owned::I8(planes)) => {
+                to_planes(pixels, &mut planes[first..][..pixels.len()], channels, from_offset);
+            }
+            (Stored::I16(pixels), Owned::I16(planes)) => {
+                to_planes(pixels, &mut planes[first..][..pixels.len()], channels, |v| v);
+            }
             _ => debug_assert!(false, "types are checked before"),
         }
     }
 }
 
-fn append<A: Copy + Sync, B: Copy + Default + Send>(
-    pixels: &[A],
-    channels: usize,
-    planes: &mut Vec<B>,
-    convert: impl Fn(A) -> B + Sync,
-) {
-    let before = planes.len();
-    planes.resize(before + pixels.len(), B::default());
-    to_planes(pixels, &mut planes[before..], channels, convert);
-}
-
 impl Owned {
-    /// No values, of the type of a format.
-    pub(crate) fn clear_for(&mut self, format: Format) {
+    /// As many values, of the type of a format; which ones is left open.
+    pub(crate) fn resize_for(&mut self, format: Format, len: usize) {
         match (&mut *self, format) {
-            (Owned::F32(v), Format::F32) => v.clear(),
-            (Owned::I8(v), Format::I8(_)) => v.clear(),
-            (Owned::I16(v), Format::I16(_)) => v.clear(),
-            (_, Format::F32) => *self = Owned::F32(Vec::new()),
-            (_, Format::I8(_)) => *self = Owned::I8(Vec::new()),
-            (_, Format::I16(_)) => *self = Owned::I16(Vec::new()),
+            (Owned::F32(v), Format::F32) => v.resize(len, 0.0),
+            (Owned::I8(v), Format::I8(_)) => v.resize(len, 0),
+            (Owned::I16(v), Format::I16(_)) => v.resize(len, 0),
+            (_, Format::F32) => *self = Owned::F32(vec![0.0; len]),
+            (_, Format::I8(_)) => *self = Owned::I8(vec![0; len]),
+            (_, Format::I16(_)) => *self = Owned::I16(vec![0; len]),
         }
     }
 }

@@ -22,9 +22,9 @@ const RUN_TILES: usize = 4;
 /// Pixels of such a run.
 const RUN_PIXELS: usize = RUN_TILES * TILE_PIXELS;
 /// Runs of one task: the unit of parallel work.
-const TASK_RUNS: usize = 4;
+const TASK_RUNS: usize = 1;
 /// Multiplications of a task are not worth less than this.
-const TASK_PRODUCTS: usize = 1 << 18;
+const TASK_PRODUCTS: usize = 1 << 20;
 
 /// An element type that convolution is implemented for.
 pub(crate) trait Element: Copy + Default + Send + Sync + 'static {
