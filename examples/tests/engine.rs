@@ -78,12 +78,41 @@ fn outputs(program: &Program, side: usize, image: &[f32], isa: Isa, threads: usi
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     let mut executor = Executor::with_isa(program, side, side, isa).unwrap();
     pool.install(|| executor.run(image)).unwrap();
+    bits(&executor)
+}
+
+/// Of the outputs that an executor has.
+fn bits(executor: &Executor<'_>) -> Vec<Vec<u32>> {
     let bits = |(_, values): (usize, Values<'_>)| match values {
         Values::F32(v) => v.iter().map(|x| x.to_bits()).collect(),
         Values::I8(v) => v.iter().map(|&x| x as u32).collect(),
         Values::I16(v) => v.iter().map(|&x| x as u32).collect(),
     };
     executor.outputs().map(bits).collect()
+}
+
+#[test]
+fn images_of_a_batch_do_not_matter_to_each_other() {
+    for case in cases() {
+        let side = 96;
+        let mut programs = case.integer_programs();
+        programs.push(lower_float(&case.model.graph, &case.model.params, Fusion::Fused).unwrap());
+        let image = case.image(side);
+        let turned: Vec<f32> = image.iter().rev().copied().collect();
+        for (index, program) in programs.iter().enumerate() {
+            let alone = [&image, &turned].map(|image| outputs(program, side, image, Isa::detect(), 1));
+            assert!(alone[0] != alone[1]);
+            for order in [&[0][..], &[1, 0], &[0, 0, 1, 1, 0]] {
+                let batch: Vec<f32> =
+                    order.iter().flat_map(|&i| [&image, &turned][i].iter().copied()).collect();
+                let mut executor = Executor::new(program, side, side).unwrap();
+                let mut found = Vec::new();
+                executor.run_batch(&batch, |i, executor| found.push((i, bits(executor)))).unwrap();
+                let expected = order.iter().map(|&i| alone[i].clone()).enumerate();
+                assert!(found.into_iter().eq(expected), "program {index}, batch of {}", order.len());
+            }
+        }
+    }
 }
 
 #[test]

@@ -116,6 +116,32 @@ impl<'p> Executor<'p> {
         awake(|| self.run_parts(input, |_| ()))
     }
 
+    /// Runs the program on a batch, planar `(n, channels, height, width)`, and calls `each(index, executor)` after every image, when
+    /// the executor has that image's outputs.
+    ///
+    /// A batch needs no more memory for feature maps than an image, and the outputs are those of [`Executor::run`] on every image by itself.
+    ///
+    /// # Errors
+    /// [`Error::InputLength`] if `input` is empty or no whole number of images; nothing is run then.
+    pub fn run_batch(
+        &mut self,
+        input: &[f32],
+        mut each: impl FnMut(usize, &Self) + Send,
+    ) -> Result<(), Error> {
+        let (found, image) = (input.len(), self.len(0));
+        if found == 0 || !found.is_multiple_of(image) {
+            let expected = found.next_multiple_of(image).max(image);
+            return Err(Error::InputLength { found, expected });
+        }
+        awake(|| {
+            for (index, image) in input.chunks_exact(image).enumerate() {
+                self.run_parts(image, |_| ())?;
+                each(index, self);
+            }
+            Ok(())
+        })
+    }
+
     /// As [`Executor::run`], saying `done` after every part: a step with its index, and what is no step, which are the image's way into its
     /// place and the outputs' out of theirs. Nothing is said of concatenations that nobody has to carry out, and of additions that are done
     /// with a convolution.

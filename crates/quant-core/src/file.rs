@@ -5,6 +5,7 @@
 //! `metadata` (the program's own, sorted by key). One key, because the container keeps its keys in no particular order, and equal
 //! programs shall be equal files.
 
+use crate::mapped::map;
 use crate::{Constant, Description, Error, FileFault, Program};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
@@ -60,12 +61,12 @@ impl Program {
         })
     }
 
-    /// Reads a saved program, checking its checksum and all its rules.
+    /// Reads a saved program, checking its checksum and all its rules. The file is mapped while that happens, and must not be cut short then.
     ///
     /// # Errors
     /// [`Error::Io`] if the file can't be read, [`Error::File`] with the fault if it is not a saved program or damaged.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let bytes = std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+        let bytes = map(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
         Self::from_bytes(&bytes).map_err(|reason| Error::File { path: path.to_owned(), reason })
     }
 
@@ -81,15 +82,15 @@ impl Program {
     /// # Errors
     /// If a constant or a key has a name that the container reserves.
     pub fn to_bytes(&self) -> Result<Vec<u8>, FileFault> {
-        let constants: Vec<Encoded<'_>> = self.constants().iter().map(|(name, c)| encode(name, c)).collect();
         let body = Body {
             version: VERSION,
             metadata: Cow::Borrowed(&self.metadata),
             program: Cow::Borrowed(self.description()),
         };
         let body = serde_json::value::to_raw_value(&body)?;
-        let header = Header { sha256: checksum(body.get(), &constants), body };
+        let header = Header { sha256: checksum(body.get(), self.constants()), body };
         let metadata = HashMap::from([(KEY.to_owned(), serde_json::to_string(&header)?)]);
+        let constants: Vec<Encoded<'_>> = self.constants().iter().map(|(name, c)| encode(name, c)).collect();
         let views = constants
             .iter()
             .map(|(name, dtype, bytes)| {
@@ -118,8 +119,8 @@ impl Program {
             let constant = decode(&view).ok_or_else(|| FileFault::ConstantType(name.to_owned()))?;
             constants.insert(name.to_owned(), constant);
         }
-        let encoded: Vec<Encoded<'_>> = constants.iter().map(|(name, c)| encode(name, c)).collect();
-        if checksum(body.get(), &encoded) != sha256 {
+        // Of what was read, not of what is in the file by now.
+        if checksum(body.get(), &constants) != sha256 {
             return Err(FileFault::Checksum);
         }
         let body: Body<'_> = serde_json::from_str(body.get())?;
@@ -166,17 +167,18 @@ fn decode(view: &TensorView<'_>) -> Option<Constant> {
 
 /// SHA-256, in hexadecimal, over: the body's text as it stands in the header; then for each constant in order of names its name, its type's name and its
 /// bytes, little-endian. Every part is preceded by its length as a 64-bit little-endian integer.
-fn checksum(body: &str, constants: &[Encoded<'_>]) -> String {
+fn checksum(body: &str, constants: &BTreeMap<String, Constant>) -> String {
     let mut hash = Sha256::new();
     let mut part = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());
         hash.update(bytes);
     };
     part(body.as_bytes());
-    for (name, dtype, bytes) in constants {
+    for (name, constant) in constants {
+        let (name, dtype, bytes) = encode(name, constant);
         part(name.as_bytes());
         part(dtype.to_string().as_bytes());
-        part(bytes);
+        part(&bytes);
     }
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -6,6 +6,7 @@ mod executor;
 mod file;
 mod kernels;
 mod layout;
+mod mapped;
 mod multiplier;
 mod plan;
 mod pool;

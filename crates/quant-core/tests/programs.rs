@@ -78,6 +78,32 @@ fn a_saved_program_comes_back_whole() {
 }
 
 #[test]
+fn a_batch_is_a_whole_number_of_images() {
+    let program = program();
+    let mut executor = Executor::new(&program, 4, 4).unwrap();
+    let image = executor.shapes()[0].iter().product::<usize>();
+    let mut count = 0;
+    executor.run_batch(&vec![0.5; 3 * image], |index, _| count += 1 + index).unwrap();
+    assert_eq!(count, 6);
+    for (found, expected) in [(0, image), (image - 1, image), (2 * image + 1, 3 * image)] {
+        let error = executor.run_batch(&vec![0.5; found], |_, _| panic!("run")).unwrap_err();
+        let wrong =
+            matches!(error, Error::InputLength { found: f, expected: e } if (f, e) == (found, expected));
+        assert!(wrong, "{error}");
+    }
+}
+
+#[test]
+fn what_is_no_file_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("empty");
+    std::fs::write(&empty, []).unwrap();
+    assert!(matches!(Program::load(&empty), Err(Error::File { .. })));
+    assert!(matches!(Program::load(folder.path()), Err(Error::Io { .. })));
+    assert!(matches!(Program::load(&folder.path().join("missing")), Err(Error::Io { .. })));
+}
+
+#[test]
 fn every_damaged_byte_and_every_truncation_is_noticed() {
     let bytes = program().to_bytes().unwrap();
     for at in 0..bytes.len() {

@@ -381,7 +381,7 @@ pub(super) fn finish_u8(
 fn look_up(arguments: __m256i, table: &Bytes) -> __m256i {
     let arguments = _mm256_min_epu32(arguments, _mm256_set1_epi32(table.len() as i32 - 1));
     // SAFETY: arguments are those of the table, and three bytes follow the last one, so each read of 32 bits lies within it.
-    unsafe { _mm256_i32gather_epi32::<1>(table.padded().as_ptr().cast(), arguments) }
+    unsafe { _mm256_i32gather_epi32::<1>(table.values.as_ptr().cast(), arguments) }
 }
 
 /// The low bytes of the first values; 8 at most.

@@ -459,17 +459,8 @@ fn first_lanes(count: usize) -> __mmask16 {
 #[allow(unsafe_code)]
 fn look_up(arguments: __m512i, table: &Bytes) -> __m512i {
     let arguments = _mm512_min_epu32(arguments, _mm512_set1_epi32(table.len() as i32 - 1));
-    let Some(stairs) = table.stairs() else {
-        // SAFETY: arguments are those of the table, and three bytes follow the last one, so each read of 32 bits lies within it.
-        return unsafe { _mm512_i32gather_epi32::<1>(arguments, table.padded().as_ptr().cast()) };
-    };
-    let shift = _mm_cvtsi32_si128(stairs.shift as i32);
-    let index = _mm512_srl_epi32(arguments, shift);
-    // SAFETY: there is a run for every argument of the table.
-    let run = unsafe { _mm512_i32gather_epi32::<4>(index, stairs.runs.as_ptr().cast()) };
-    let within = _mm512_and_si512(arguments, _mm512_set1_epi32((1 << stairs.shift) - 1));
-    let last = _mm512_cmpge_epi32_mask(within, _mm512_srli_epi32::<16>(run));
-    _mm512_mask_srli_epi32::<8>(run, last, run)
+    // SAFETY: arguments are those of the table, and three bytes follow the last one, so each read of 32 bits lies within it.
+    unsafe { _mm512_i32gather_epi32::<1>(arguments, table.values.as_ptr().cast()) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]

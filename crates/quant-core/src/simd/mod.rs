@@ -14,7 +14,6 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx_vnni;
-mod bytes;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
@@ -26,7 +25,6 @@ use crate::{Activation, Rounding};
 use std::ops::RangeInclusive;
 use std::sync::OnceLock;
 
-pub(crate) use bytes::Bytes;
 pub use peak::Operands;
 
 /// Pixels of one tile.
@@ -414,6 +412,30 @@ pub(crate) fn store_i16(
     assert!((1..=TILE_PIXELS).contains(&pixels) && target.channels <= TILE_CHANNELS);
     assert!(target.values.len() >= (pixels - 1) * target.stride + target.channels);
     dispatch!(isa, store_i16(q, pixels, table, target));
+}
+
+/// Values of a function by its argument: a byte per argument, and three more, so that each can be read as 32 bits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Bytes {
+    values: Vec<u8>,
+}
+
+impl Bytes {
+    pub(crate) fn new(values: impl IntoIterator<Item = u8>) -> Self {
+        let mut values: Vec<u8> = values.into_iter().collect();
+        values.extend([0; 3]);
+        Self { values }
+    }
+
+    /// How many arguments there are.
+    pub(crate) fn len(&self) -> usize {
+        self.values.len() - 3
+    }
+
+    #[inline(always)]
+    pub(crate) fn get(&self, argument: usize) -> u8 {
+        self.values[argument]
+    }
 }
 
 /// `sums[p][n] = activation(sums[p][n] + bias[n])` for all channels of the tile.
