@@ -6,7 +6,7 @@
 //! Requantisation lacks an arithmetic shift of 64 bits: numbers are made positive before the shift. Tables are read by `vpgatherdd`.
 
 use super::{
-    Bytes, Integer, PAIRS, Requantize, Rows, Sum, TILE_CHANNELS, Target, Tile, Weights, Words, Work, portable,
+    Bytes, Integer, Requantize, Rows, Sum, TILE_CHANNELS, Target, Tile, Weights, Words, Work, portable,
 };
 use crate::{Activation, Rounding};
 use std::arch::x86_64::*;
@@ -40,6 +40,9 @@ const CHANNELS_F32: usize = REGISTERS * LANES;
 const CHANNELS_U8: usize = REGISTERS * LANES / 2;
 /// Pixels of a part.
 const PIXELS: usize = 6;
+
+/// Pairs of products that a sum of 32 bits takes: a product has at most 2^15 2^7 and a pair 2^23.
+pub(super) const PAIRS: usize = 255;
 
 /// Registers of sums of a part.
 const SUMS: usize = PIXELS * REGISTERS;

@@ -3,9 +3,10 @@
 //! A tile has its sums in 24 registers (12 pixels x 32 channels); each step reads two registers of weights and one group of values of each
 //! pixel, broadcast. `vpdpbusd` multiplies four unsigned by four signed bytes and adds the products to 32 bits without saturation.
 
+use super::avx2::PAIRS;
 use super::{
-    Bytes, Integer, PAIRS, Requantize, Rows, Sum, TILE_CHANNELS, TILE_PIXELS, Target, Tile, Weights, Words,
-    Work, portable,
+    Bytes, Integer, Requantize, Rows, Sum, TILE_CHANNELS, TILE_PIXELS, Target, Tile, Weights, Words, Work,
+    portable,
 };
 use crate::{Activation, Rounding};
 use std::arch::asm;

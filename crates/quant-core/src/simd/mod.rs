@@ -279,9 +279,6 @@ pub(crate) fn tile_i16(
     }
 }
 
-/// Pairs of products that a sum of 32 bits takes: a product has at most 2^15 2^7 and a pair 2^23.
-const PAIRS: usize = 255;
-
 /// How sums become integers of a format; one entry per output channel, at least as many as a tile reads.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Requantize<'a, B> {
@@ -388,7 +385,8 @@ impl Words {
     }
 
     /// How many arguments there are.
-    pub(crate) fn len(&self) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    fn len(&self) -> usize {
         self.values.len() - 1
     }
 

@@ -167,6 +167,88 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|v| v.to_bits()).collect()
 }
 
+/// Of 16 bits: any, or one of the ends.
+fn word(random: &mut Random) -> i16 {
+    let any = random.next() as i16;
+    random.among(&[any, any, i16::MIN, i16::MAX])
+}
+
+#[test]
+fn tiles_of_words_are_equal() {
+    let variants = variants();
+    for mut random in cases() {
+        for (pixels, channels) in sizes() {
+            let mut depths = depths(&mut random, 2);
+            depths[0] += random.among(&[0, 0, 512]);
+            let planes = random.among(&[1, 2]);
+            let sources: Vec<_> =
+                depths.iter().map(|&depth| Source::new(&mut random, pixels, depth, word)).collect();
+            let rows: Vec<_> = sources.iter().map(Source::rows).collect();
+            let count = planes * depths.iter().sum::<usize>() * channels;
+            let values = random.many(count, |random| {
+                let any = random.within(-128, 128) as i16;
+                random.among(&[any, any, -128, 128])
+            });
+            let weights = Weights { values: &values, channels };
+            let run = |isa| {
+                let mut sums = [[77; TILE_CHANNELS]; TILE_PIXELS];
+                tile_i16(isa, &rows, weights, pixels, &mut sums);
+                sums.map(|sums| sums[..channels].to_vec())[..pixels].to_vec()
+            };
+            let want = run(PORTABLE);
+            for &isa in &variants {
+                assert_eq!(run(isa), want, "{}: {pixels} x {channels} of {depths:?}", isa.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn wide_sums_and_words_are_finished_equally() {
+    for mut random in cases() {
+        let table = Words::new(random.many(if cfg!(miri) { 512 } else { 1 << 16 }, word));
+        let (pixels, channels) = (1 + random.below(TILE_PIXELS), 1 + random.below(TILE_CHANNELS));
+        let shifts: &[i32] = random.among(&[&[33, 40, 60][..], &[33], &[0, 31, 32, 62]]);
+        let raise = random.many(TILE_CHANNELS, |random| random.among(&[0, 0, 1, 5]));
+        let wide = |random: &mut Random| i64::from(random.integer()) << random.among(&[0, 3, 9]);
+        let bias = random.many(TILE_CHANNELS, wide);
+        let sums: Tile<i64> = std::array::from_fn(|_| std::array::from_fn(|_| wide(&mut random)));
+        let shift = random.many(TILE_CHANNELS, |random| random.among(shifts));
+        let mantissa = random.many(TILE_CHANNELS, |random| random.within(0, i32::MAX));
+        let stride = channels + random.among(&[0, 1, 30]);
+        for table in [None, Some(&table)] {
+            let (low, high) = table.map_or((-32768, 32767), |_| (0, if cfg!(miri) { 511 } else { 65535 }));
+            let zero_point = random.among(&[0, 1, -1, 32768]);
+            for rounding in Rounding::ALL {
+                let run = |isa, moderate| {
+                    let how = Requantize {
+                        bias: &bias[..],
+                        raise: &raise,
+                        mantissa: &mantissa,
+                        shift: &shift,
+                        rounding,
+                        zero_point,
+                        low,
+                        high,
+                        moderate,
+                    };
+                    let (mut q, mut values) =
+                        ([[0; TILE_CHANNELS]; TILE_PIXELS], vec![7i16; (pixels - 1) * stride + channels]);
+                    requantize_wide(isa, &sums, pixels, &how, &mut q);
+                    let mut target = Target { values: &mut values, stride, channels };
+                    store_i16(isa, &q, pixels, table, &mut target);
+                    (q, values)
+                };
+                let want = run(PORTABLE, false);
+                let moderate = shift.iter().all(|shift| MODERATE_WIDE.contains(shift));
+                for isa in Isa::available() {
+                    assert_eq!(run(isa, moderate), want, "{}: {rounding:?} {shift:?}", isa.name());
+                }
+            }
+        }
+    }
+}
+
 /// Entries of [`Requantize`].
 #[derive(Debug)]
 struct Factors {
