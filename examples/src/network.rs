@@ -243,8 +243,7 @@ fn metadata<T: DeserializeOwned>(program: &Program, path: &Path, key: &'static s
 /// # Errors
 /// If the file can't be read.
 pub fn is_saved_program(path: &Path) -> Result<bool> {
-    let bytes = std::fs::read(path).map_err(Error::io(path))?;
-    Ok(Program::is_program(&bytes))
+    Program::is_program_file(path).map_err(Error::io(path))
 }
 
 /// `path`, or, where that does not exist and is a bare name, the weights of that name among the assets.

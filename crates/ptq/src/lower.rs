@@ -59,6 +59,7 @@ pub(crate) fn geometry(conv: &Conv) -> ConvGeometry {
         padding: conv.padding,
         dilation: conv.dilation,
         groups: conv.groups,
+        border: 0,
     }
 }
 
@@ -369,9 +370,9 @@ impl<'a> Lowering<'a> {
         let rounding = config.rounding;
         let geometry = geometry(conv);
         let op = if wide {
-            StepOp::ConvI16 { geometry, weight, bias, multipliers, rounding, activation }
+            StepOp::ConvI16 { geometry, weight, bias, cut: None, multipliers, rounding, activation }
         } else {
-            StepOp::ConvI8 { geometry, weight, bias, multipliers, rounding, activation }
+            StepOp::ConvI8 { geometry, weight, bias, cut: None, multipliers, rounding, activation }
         };
         let input = self.conv_input(node, reads)?;
         let result = fused.map_or(id, |f| f.result);

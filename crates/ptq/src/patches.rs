@@ -160,7 +160,8 @@ mod tests {
     fn run(conv: &Conv, weight: &[f32], bias: &[f32], input: &[f32], size: [usize; 2]) -> (Vec<f32>, usize) {
         use quant_core::{Constant, ConvGeometry, Description, Format, Program, Step, StepOp, TensorInfo};
         let Conv { in_channels, out_channels, kernel, stride, padding, dilation, groups, .. } = *conv;
-        let geometry = ConvGeometry { in_channels, out_channels, kernel, stride, padding, dilation, groups };
+        let geometry =
+            ConvGeometry { in_channels, out_channels, kernel, stride, padding, dilation, groups, border: 0 };
         let tensor =
             |name: &str, channels| TensorInfo { name: name.to_owned(), channels, format: Format::F32 };
         let op = StepOp::ConvF32 { geometry, weight: "w".into(), bias: "b".into(), activation: None };

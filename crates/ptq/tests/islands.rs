@@ -108,7 +108,7 @@ fn an_island_is_the_integer_convolution_of_its_quantised_input() {
 fn convolve(program: &Program, name: &str, run: &Recording, input: usize) -> Vec<f32> {
     use quant_core::{Constant, StepOp, shift_right};
     let step = program.steps().iter().find(|step| step.name == name).unwrap();
-    let StepOp::ConvI8 { geometry: g, weight, bias, multipliers, rounding, activation } = &step.op else {
+    let StepOp::ConvI8 { geometry: g, weight, bias, multipliers, rounding, activation, .. } = &step.op else {
         panic!("{name} is not an integer convolution")
     };
     let Some(Values::I8(x)) = run.get(input) else { panic!("not 8-bit") };

@@ -110,6 +110,8 @@ impl<'p> Executor<'p> {
 
     /// Runs the program on an image, planar `(channels, height, width)`.
     ///
+    /// All idle threads of the current rayon pool look for work of the run, or other work of the pool, until it is done.
+    ///
     /// # Errors
     /// [`Error::InputLength`] if `input` has another length.
     pub fn run(&mut self, input: &[f32]) -> Result<(), Error> {
@@ -123,23 +125,17 @@ impl<'p> Executor<'p> {
     ///
     /// # Errors
     /// [`Error::InputLength`] if `input` is empty or no whole number of images; nothing is run then.
-    pub fn run_batch(
-        &mut self,
-        input: &[f32],
-        mut each: impl FnMut(usize, &Self) + Send,
-    ) -> Result<(), Error> {
+    pub fn run_batch(&mut self, input: &[f32], mut each: impl FnMut(usize, &Self)) -> Result<(), Error> {
         let (found, image) = (input.len(), self.len(0));
         if found == 0 || !found.is_multiple_of(image) {
             let expected = found.next_multiple_of(image).max(image);
             return Err(Error::InputLength { found, expected });
         }
-        awake(|| {
-            for (index, image) in input.chunks_exact(image).enumerate() {
-                self.run_parts(image, |_| ())?;
-                each(index, self);
-            }
-            Ok(())
-        })
+        for (index, image) in input.chunks_exact(image).enumerate() {
+            self.run(image)?;
+            each(index, self);
+        }
+        Ok(())
     }
 
     /// As [`Executor::run`], saying `done` after every part: a step with its index, and what is no step, which are the image's way into its

@@ -61,10 +61,11 @@ impl Program {
         })
     }
 
-    /// Reads a saved program, checking its checksum and all its rules. The file is mapped while that happens, and must not be cut short then.
+    /// Reads a saved program, checking its checksum and all its rules. The file is mapped while that happens: it must not be
+    /// changed or cut short then, or the process may be stopped.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file can't be read, [`Error::File`] with the fault if it is not a saved program or damaged.
+    /// [`Error::Io`] if the file can't be read or is no regular one, [`Error::File`] with the fault if it is not a saved program or damaged.
     pub fn load(path: &Path) -> Result<Self, Error> {
         let bytes = map(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
         Self::from_bytes(&bytes).map_err(|reason| Error::File { path: path.to_owned(), reason })
@@ -75,6 +76,14 @@ impl Program {
     pub fn is_program(bytes: &[u8]) -> bool {
         let header = SafeTensors::read_metadata(bytes).ok();
         header.is_some_and(|(_, header)| header.metadata().as_ref().is_some_and(|m| m.contains_key(KEY)))
+    }
+
+    /// Whether a file is marked as a saved program; says nothing of its validity. As with [`Program::load`], nobody may write to it meanwhile.
+    ///
+    /// # Errors
+    /// If the file can't be read or is no regular one.
+    pub fn is_program_file(path: &Path) -> std::io::Result<bool> {
+        Ok(Self::is_program(&map(path)?))
     }
 
     /// The content of a file.

@@ -27,7 +27,7 @@ pub use activation::Activation;
 pub use error::{Error, FileFault};
 pub use executor::Executor;
 pub use multiplier::{Multiplier, ScaleForm, SharedMultipliers};
-pub use program::{Constant, ConvGeometry, Description, Format, Program, Step, StepOp, TensorInfo};
+pub use program::{Constant, ConvGeometry, Cut, Description, Format, Program, Step, StepOp, TensorInfo};
 pub use quantizer::{Granularity, QuantParams, QuantSpec, Scheme, fake_quantize};
 pub use recording::Recording;
 pub use resume::Remainder;

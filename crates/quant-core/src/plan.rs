@@ -52,6 +52,7 @@ fn output_size(op: &StepOp, size: [usize; 2]) -> Option<[usize; 2]> {
             padding: [padding; 2],
             dilation: [1; 2],
             groups: 1,
+            border: 0,
         }
         .output_size(size),
         StepOp::Upsample { scale } => Some([size[0].checked_mul(scale)?, size[1].checked_mul(scale)?]),
@@ -170,7 +171,11 @@ pub(crate) fn plan(program: &Program, fused: &[Option<usize>]) -> (Vec<Place>, V
 fn joined(program: &Program) -> Vec<Option<Vec<usize>>> {
     let mut joined = vec![None; program.tensors().len()];
     for step in program.steps() {
-        let StepOp::Concat { rescale, .. } = &step.op else { continue };
+        let copied = match &step.op {
+            StepOp::Concat { rescale, .. } => rescale.iter().all(Option::is_none),
+            StepOp::Join => true,
+            _ => continue,
+        };
         let readers = || program.steps().iter().filter(|reader| reader.inputs.contains(&step.output));
         let pixels_as_they_lie = |reader: &Step| match reader.op {
             StepOp::ConvF32 { geometry, .. }
@@ -183,7 +188,6 @@ fn joined(program: &Program) -> Vec<Option<Vec<usize>>> {
             tensor.format == Format::F32 || tensor.channels.is_multiple_of(4)
         });
         let once = step.inputs.iter().all(|id| step.inputs.iter().filter(|other| *other == id).count() == 1);
-        let copied = rescale.iter().all(Option::is_none);
         if copied
             && whole_groups
             && once

@@ -3,17 +3,30 @@
 use crate::kernels::conv::PackedWeights;
 use crate::kernels::elementwise;
 use crate::layout::OFFSET;
-use crate::simd::{MODERATE, MODERATE_WIDE, MODERATE_ZERO, Requantize, TILE_CHANNELS};
+use crate::simd::{CutSums, MODERATE, MODERATE_WIDE, MODERATE_ZERO, Requantize, TILE_CHANNELS};
 use crate::table::Table;
 use crate::validate::{MAX_WIDE_SUM, largest_sum};
-use crate::{Format, Multiplier, Program, Rounding, Step, StepOp};
+use crate::{Cut, Format, Multiplier, Program, Rounding, Step, StepOp};
 use std::ops::RangeInclusive;
 
 /// Prepared once, when a step first runs.
 pub(crate) enum Prepared {
-    ConvF32 { weights: PackedWeights<f32>, bias: Vec<f32> },
-    ConvI8 { weights: PackedWeights<u8>, channels: Channels<i32>, table: Option<Table> },
-    ConvI16 { weights: PackedWeights<i16>, channels: Channels<i64>, table: Option<Table> },
+    ConvF32 {
+        weights: PackedWeights<f32>,
+        bias: Vec<f32>,
+    },
+    ConvI8 {
+        weights: PackedWeights<u8>,
+        channels: Channels<i32>,
+        cut: Option<CutChannels<i32>>,
+        table: Option<Table>,
+    },
+    ConvI16 {
+        weights: PackedWeights<i16>,
+        channels: Channels<i64>,
+        cut: Option<CutChannels<i64>>,
+        table: Option<Table>,
+    },
     Table(Option<Table>),
     Rescale(Vec<Option<Rescale>>),
     Nothing,
@@ -55,6 +68,20 @@ impl<B> Channels<B> {
             high: *high,
             moderate: *moderate,
         }
+    }
+}
+
+/// How sums are cut before their bias is added, and by output channel what the zero point's share of them is.
+pub(crate) struct CutChannels<B> {
+    zero: Vec<B>,
+    how: Cut,
+}
+
+impl<B> CutChannels<B> {
+    /// Those of a tile, whose first channel is given.
+    pub(crate) fn from(&self, first: usize) -> CutSums<'_, B> {
+        let Cut { shift, rounding, .. } = self.how;
+        CutSums { zero: &self.zero[first..], shift: shift.into(), rounding, range: self.how.range() }
     }
 }
 
@@ -100,12 +127,12 @@ struct Factor {
 }
 
 impl Factor {
-    /// The same factor as `mantissa / 2^shift`, with a shift as near to the moderate ones as a mantissa below 2^31 and sums up to `largest`,
-    /// raised to no more than `limit`, allow.
+    /// The same factor as `mantissa / 2^shift`. Its shift is moderate, if that can be had from a mantissa below 2^31 and sums that `largest`
+    /// bounds, raised to no more than `limit`.
     fn new(pair: &[i32], moderate: &RangeInclusive<i32>, largest: i64, limit: i64) -> Self {
         let (mantissa, shift) = (pair[0], pair[1]);
-        if mantissa == 0 {
-            return Self { raise: 0, mantissa, shift: *moderate.start() };
+        if mantissa == 0 || largest == 0 {
+            return Self { raise: 0, mantissa: 0, shift: *moderate.start() };
         }
         let room = mantissa.leading_zeros() as i32 - 1;
         let more = room.min(moderate.start() - shift).max(0);
@@ -140,7 +167,7 @@ impl<B: Clone + Default> Channels<B> {
 }
 
 fn conv_i8(program: &Program, step: &Step) -> Option<Prepared> {
-    let StepOp::ConvI8 { geometry, weight, bias, multipliers, activation, .. } = &step.op else {
+    let StepOp::ConvI8 { geometry, weight, bias, cut, multipliers, activation, .. } = &step.op else {
         return None;
     };
     let table = activation
@@ -151,21 +178,22 @@ fn conv_i8(program: &Program, step: &Step) -> Option<Prepared> {
     let rows = program.i8(weight).chunks_exact(geometry.depth()).zip(program.i32(bias));
     let pairs = program.i32(multipliers).chunks_exact(2).zip(rows.clone());
     let factors = pairs.map(|(pair, (row, &bias))| {
-        let largest = largest_sum(row, bias.into(), input);
+        let largest = largest_sum(row, bias.into(), input, *cut);
         Factor::new(pair, &MODERATE, largest, i32::MAX.into())
     });
-    let bias = rows.map(|(row, &bias)| {
+    let zero = rows.clone().map(|(row, _)| {
         let weights: i32 = row.iter().map(|&w| i32::from(w)).sum();
         // Modulo 2^32, as the sums are; what they add up to fits.
-        bias.wrapping_sub(weights.wrapping_mul(input_zero + i32::from(OFFSET)))
+        weights.wrapping_mul(input_zero + i32::from(OFFSET)).wrapping_neg()
     });
-    let channels = Channels::new(&goal, bias.collect(), factors.collect(), MODERATE);
+    let (bias, cut) = with_zero(zero.collect(), program.i32(bias), *cut, i32::wrapping_add);
+    let channels = Channels::new(&goal, bias, factors.collect(), MODERATE);
     let weights = PackedWeights::new(*geometry, program.i8(weight));
-    Some(Prepared::ConvI8 { weights, channels, table })
+    Some(Prepared::ConvI8 { weights, channels, cut, table })
 }
 
 fn conv_i16(program: &Program, step: &Step) -> Option<Prepared> {
-    let StepOp::ConvI16 { geometry, weight, bias, multipliers, activation, .. } = &step.op else {
+    let StepOp::ConvI16 { geometry, weight, bias, cut, multipliers, activation, .. } = &step.op else {
         return None;
     };
     let table = activation
@@ -177,12 +205,26 @@ fn conv_i16(program: &Program, step: &Step) -> Option<Prepared> {
     let rows = weight.chunks_exact(geometry.depth()).zip(program.i64(bias));
     let pairs = program.i32(multipliers).chunks_exact(2).zip(rows.clone());
     let factors = pairs.map(|(pair, (row, &bias))| {
-        Factor::new(pair, &MODERATE_WIDE, largest_sum(row, bias, input), MAX_WIDE_SUM)
+        Factor::new(pair, &MODERATE_WIDE, largest_sum(row, bias, input, *cut), MAX_WIDE_SUM)
     });
-    let bias = rows
-        .map(|(row, &bias)| bias - row.iter().map(|&w| i64::from(w)).sum::<i64>() * i64::from(input_zero));
-    let channels = Channels::new(&goal, bias.collect(), factors.collect(), MODERATE_WIDE);
-    Some(Prepared::ConvI16 { weights: PackedWeights::new(*geometry, &weight), channels, table })
+    let zero =
+        rows.clone().map(|(row, _)| -row.iter().map(|&w| i64::from(w)).sum::<i64>() * i64::from(input_zero));
+    let (bias, cut) = with_zero(zero.collect(), program.i64(bias), *cut, i64::wrapping_add);
+    let channels = Channels::new(&goal, bias, factors.collect(), MODERATE_WIDE);
+    Some(Prepared::ConvI16 { weights: PackedWeights::new(*geometry, &weight), channels, cut, table })
+}
+
+/// Adds the zero point's share of the sums to the bias, or, where sums are cut before that, leaves it to the cut.
+fn with_zero<B: Copy + Default>(
+    zero: Vec<B>,
+    bias: &[B],
+    cut: Option<Cut>,
+    add: impl Fn(B, B) -> B,
+) -> (Vec<B>, Option<CutChannels<B>>) {
+    match cut {
+        Some(how) => (bias.to_vec(), Some(CutChannels { zero: padded(zero, B::default()), how })),
+        None => (zero.into_iter().zip(bias).map(|(zero, &bias)| add(zero, bias)).collect(), None),
+    }
 }
 
 fn padded<T: Clone>(mut channels: Vec<T>, with: T) -> Vec<T> {
@@ -217,6 +259,43 @@ pub(crate) fn prepare(program: &Program, step: &Step) -> Prepared {
             };
             Prepared::Rescale(step.inputs.iter().zip(rescale).map(rescale_input).collect())
         }
+        StepOp::Join => Prepared::Rescale(step.inputs.iter().map(|_| None).collect()),
         _ => Prepared::Nothing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn factors_stay_the_same_and_raised_sums_within_their_limit() {
+        let limit = i64::from(i32::MAX);
+        let max = i32::MAX;
+        for (pair, largest, expected) in [
+            // Moderate as it is.
+            ([max, 32], limit, (0, max, 32)),
+            ([max, 60], limit, (0, max, 60)),
+            // By a longer mantissa alone.
+            ([200, 16], limit, (0, 200 << 16, 32)),
+            // By raised sums, as far as there is room.
+            ([max, 31], limit >> 1, (1, max, 32)),
+            ([max, 31], (limit >> 1) + 1, (0, max, 31)),
+            ([max, 28], limit >> 4, (4, max, 32)),
+            ([max, 28], (limit >> 4) + 1, (0, max, 28)),
+            ([3, 0], limit >> 3, (3, 3 << 29, 32)),
+            // Nothing to scale.
+            ([max, 0], 0, (0, 0, 32)),
+            ([0, 5], limit, (0, 0, 32)),
+        ] {
+            let factor = Factor::new(&pair, &MODERATE, largest, limit);
+            let (raise, mantissa, shift) = expected;
+            assert_eq!(factor, Factor { raise, mantissa, shift }, "{pair:?} for {largest}");
+            assert!(largest << raise <= limit);
+            if largest > 0 {
+                let value = |m: i32, n: i32| f64::from(m) / 2f64.powi(n);
+                assert_eq!(value(mantissa, shift - raise), value(pair[0], pair[1]));
+            }
+        }
     }
 }

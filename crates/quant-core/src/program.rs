@@ -64,12 +64,20 @@ pub struct ConvGeometry {
     pub kernel: [usize; 2],
     /// Stride in y and x.
     pub stride: [usize; 2],
-    /// Padding on both sides, in y and x; padded values are zero (the zero point, in integers).
+    /// Padding on both sides, in y and x.
     pub padding: [usize; 2],
+    /// The padded values: this number in f32, this many steps above the zero point in integers. 0 but where a network's input has been moved.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub border: i32,
     /// Dilation in y and x.
     pub dilation: [usize; 2],
     /// Groups.
     pub groups: usize,
+}
+
+/// Serde wants a reference.
+fn is_zero(border: &i32) -> bool {
+    *border == 0
 }
 
 impl ConvGeometry {
@@ -97,6 +105,28 @@ impl ConvGeometry {
     }
 }
 
+/// The first of two stages of a requantisation: `clamp(round(sum / 2^shift), -2^(bits - 1), 2^(bits - 1) - 1)`.
+///
+/// Accelerators have it whose adder of biases is narrower than their accumulators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cut {
+    /// In `[0, 31]`.
+    pub shift: u8,
+    /// Width of the result, in `[2, 32]`.
+    pub bits: u8,
+    /// How the quotient is rounded.
+    pub rounding: Rounding,
+}
+
+impl Cut {
+    /// Lowest and highest result.
+    #[must_use]
+    pub fn range(&self) -> (i64, i64) {
+        let half = 1i64 << (self.bits - 1);
+        (-half, half - 1)
+    }
+}
+
 /// What a step computes. Constants are named; their values are in [`Program::constants`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -117,15 +147,18 @@ pub enum StepOp {
         activation: Option<Activation>,
     },
     /// Integer convolution of an [`Format::I8`] tensor:
-    /// `acc = bias + sum(w (q - zero_point))` in 32 bits, exact; `y = clamp(round(acc * mantissa / 2^shift) + zero_point)`, saturated in the format of the
+    /// `acc = bias + cut(sum(w (q - zero_point)))`, the sum in 32 bits, exact; `y = clamp(round(acc * mantissa / 2^shift) + zero_point)`, saturated in the format of the
     /// pre-activation, or of the output where there is no activation; then the activation by table.
     ConvI8 {
         /// Geometry.
         geometry: ConvGeometry,
         /// Name of the i8 weight.
         weight: String,
-        /// Name of the i32 bias, in units of `scale_in * scale_weight`.
+        /// Name of the i32 bias, in units of `scale_in * scale_weight`, times `2^shift` of the cut.
         bias: String,
+        /// What becomes of sums before the bias is added; usually nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cut: Option<Cut>,
         /// Name of the i32 constant with mantissa and shift of every output channel, alternating.
         multipliers: String,
         /// How the product is rounded.
@@ -140,8 +173,11 @@ pub enum StepOp {
         geometry: ConvGeometry,
         /// Name of the i8 or i16 weight.
         weight: String,
-        /// Name of the i64 bias, in units of `scale_in * scale_weight`.
+        /// Name of the i64 bias, in units of `scale_in * scale_weight`, times `2^shift` of the cut.
         bias: String,
+        /// What becomes of sums before the bias is added; usually nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cut: Option<Cut>,
         /// Name of the i32 constant with mantissa and shift of every output channel, alternating.
         multipliers: String,
         /// How the product is rounded.
@@ -166,6 +202,9 @@ pub enum StepOp {
         /// How a re-scaled value is rounded.
         rounding: Rounding,
     },
+    /// Concatenation over channels of integer tensors whose scales differ, values as they are. The result's format has the inputs' type and
+    /// zero point, and a scale that means nothing: those who read it know the scale of every channel.
+    Join,
     /// Maximum over square windows; padding never wins.
     MaxPool {
         /// Side of the window.

@@ -5,7 +5,7 @@ use crate::kernels::conv::{Element, Finished, PackedWeights, Part, Pixels, convo
 use crate::kernels::elementwise;
 use crate::kernels::spatial::{self, Window};
 use crate::layout::to_offset;
-use crate::prepared::{Prepared, Rescale};
+use crate::prepared::{CutChannels, Prepared, Rescale};
 use crate::simd::{self, Bytes, Integer, Sum, TILE_CHANNELS, TILE_PIXELS, Target, Tile, Words};
 use crate::table::{Entries, Table};
 use crate::values::{Buffer, Stored};
@@ -28,7 +28,9 @@ impl Executor<'_> {
             (StepOp::ConvI16 { .. }, prepared) => self.conv_i16(step, prepared, add, output),
             (StepOp::Activation(_), Prepared::Table(table)) => self.activation(step, table.as_ref(), output),
             (StepOp::Add { .. }, _) => self.add(step, output),
-            (StepOp::Concat { .. }, Prepared::Rescale(rescale)) => self.concat(step, rescale, output),
+            (StepOp::Concat { .. } | StepOp::Join, Prepared::Rescale(rescale)) => {
+                self.concat(step, rescale, output);
+            }
             _ => {
                 let len = self.len(step.output);
                 match (self.stored(step.inputs[0]), output) {
@@ -124,14 +126,18 @@ impl Executor<'_> {
     }
 
     fn conv_f32(&self, step: &Step, prepared: &Prepared, add: Option<&Step>, output: &mut Buffer) {
-        let (StepOp::ConvF32 { activation, .. }, Prepared::ConvF32 { weights, bias }, Buffer::F32(y)) =
-            (&step.op, prepared, output)
+        let (
+            StepOp::ConvF32 { geometry, activation, .. },
+            Prepared::ConvF32 { weights, bias },
+            Buffer::F32(y),
+        ) = (&step.op, prepared, output)
         else {
             return unreachable_by_validation();
         };
         let parts = self.parts(step.inputs[0], f32_values);
         let other = add.and_then(|add| f32_values(self.stored(shortcut_of(step, add))));
-        let input = Pixels { parts: &parts, size: self.size(step.inputs[0]), padding: 0.0 };
+        let input =
+            Pixels { parts: &parts, size: self.size(step.inputs[0]), padding: geometry.border as f32 };
         let (isa, y) = (self.isa(), &mut y[..self.len(step.output)]);
         convolve(isa, weights, input, self.size(step.output), y, |tile: &mut Finished<'_, f32, f32>| {
             simd::bias_activation(isa, tile.sums, tile.pixels, &bias[tile.channels.start..], *activation);
@@ -143,18 +149,19 @@ impl Executor<'_> {
     }
 
     fn conv_i8(&self, step: &Step, prepared: &Prepared, add: Option<&Step>, output: &mut Buffer) {
-        let Prepared::ConvI8 { weights, channels, table } = prepared else {
+        let Prepared::ConvI8 { weights, channels, cut, table } = prepared else {
             return unreachable_by_validation();
         };
         let parts = self.parts(step.inputs[0], u8_values);
-        let zero_point = self.format(step.inputs[0]).params().map_or(0, |p| p.zero_point);
-        let padding = to_offset(zero_point as i8);
+        let padding = to_offset(self.padding(step, weights) as i8);
         let input = Pixels { parts: &parts, size: self.size(step.inputs[0]), padding };
         let (isa, table) = (self.isa(), table.as_ref());
         let bytes = |sums: &mut Tile<i32>, pixels, first, target: &mut Target<'_, u8>| {
+            cut_sums(isa, sums, pixels, cut.as_ref(), first);
             simd::finish_u8(isa, sums, pixels, &channels.from(first), bytes(table), target);
         };
         let words = |sums: &mut Tile<i32>, pixels, first, target: &mut Target<'_, i16>| {
+            cut_sums(isa, sums, pixels, cut.as_ref(), first);
             simd::requantize(isa, sums, pixels, &channels.from(first));
             simd::store_i16(isa, sums, pixels, words(table), target);
         };
@@ -162,14 +169,15 @@ impl Executor<'_> {
     }
 
     fn conv_i16(&self, step: &Step, prepared: &Prepared, add: Option<&Step>, output: &mut Buffer) {
-        let Prepared::ConvI16 { weights, channels, table } = prepared else {
+        let Prepared::ConvI16 { weights, channels, cut, table } = prepared else {
             return unreachable_by_validation();
         };
         let parts = self.parts(step.inputs[0], i16_values);
-        let padding = self.format(step.inputs[0]).params().map_or(0, |p| p.zero_point) as i16;
+        let padding = self.padding(step, weights) as i16;
         let input = Pixels { parts: &parts, size: self.size(step.inputs[0]), padding };
         let (isa, table) = (self.isa(), table.as_ref());
-        let requantized = |sums: &Tile<i64>, pixels: usize, first: usize| {
+        let requantized = |sums: &mut Tile<i64>, pixels: usize, first: usize| {
+            cut_sums(isa, sums, pixels, cut.as_ref(), first);
             let mut q = [[0; TILE_CHANNELS]; TILE_PIXELS];
             simd::requantize_wide(isa, sums, pixels, &channels.from(first), &mut q);
             q
@@ -181,6 +189,11 @@ impl Executor<'_> {
             simd::store_i16(isa, &requantized(sums, pixels, first), pixels, words(table), target);
         };
         self.conv_integer(step, (weights, input), add, output, bytes, words);
+    }
+
+    /// The integer that stands where a convolution reads beyond the borders.
+    fn padding<T: Element>(&self, step: &Step, weights: &PackedWeights<T>) -> i32 {
+        weights.geometry.border + self.format(step.inputs[0]).params().map_or(0, |p| p.zero_point)
     }
 
     /// A convolution whose tiles `bytes` or `words` finishes, by the format of its result; `add` adds a shortcut to that.
@@ -352,6 +365,19 @@ fn i16_values(stored: Stored<'_>) -> Option<&[i16]> {
 /// What `add` adds to the result of `convolution`.
 fn shortcut_of(convolution: &Step, add: &Step) -> usize {
     if add.inputs[0] == convolution.output { add.inputs[1] } else { add.inputs[0] }
+}
+
+/// Cuts the sums of a tile whose first channel is given, if they are to be cut.
+fn cut_sums<S: simd::SumOfProducts>(
+    isa: Isa,
+    sums: &mut Tile<S>,
+    pixels: usize,
+    cut: Option<&CutChannels<S>>,
+    first: usize,
+) {
+    if let Some(cut) = cut {
+        simd::cut(isa, sums, pixels, &cut.from(first));
+    }
 }
 
 /// Finishes a tile by `make`, where it belongs.

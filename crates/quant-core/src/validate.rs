@@ -1,6 +1,6 @@
 //! The rules of a program, checked once, so that running it needs no checks but those of sizes.
 
-use crate::{Constant, ConvGeometry, Description, Error, Format, Multiplier, Step, StepOp};
+use crate::{Constant, ConvGeometry, Cut, Description, Error, Format, Multiplier, Step, StepOp};
 use std::collections::BTreeMap;
 
 /// No dimension, factor or count in a program is larger: products of a few stay far below overflow.
@@ -64,7 +64,7 @@ fn check_step(
     let output = (description.tensors[step.output].channels, description.tensors[step.output].format);
     let arity = match &step.op {
         StepOp::Add { .. } => Some(2),
-        StepOp::Concat { .. } => None,
+        StepOp::Concat { .. } | StepOp::Join => None,
         _ => Some(1),
     };
     check(
@@ -121,7 +121,7 @@ fn output_channels(op: &StepOp, inputs: &[(usize, Format)]) -> usize {
         StepOp::ConvF32 { geometry, .. }
         | StepOp::ConvI8 { geometry, .. }
         | StepOp::ConvI16 { geometry, .. } => geometry.out_channels,
-        StepOp::Concat { .. } => inputs.iter().map(|i| i.0).sum(),
+        StepOp::Concat { .. } | StepOp::Join => inputs.iter().map(|i| i.0).sum(),
         StepOp::SpaceToDepth => 4 * inputs[0].0,
         StepOp::Add { .. } if inputs[0].0 != inputs[1].0 => 0,
         _ => inputs[0].0,
@@ -180,6 +180,14 @@ fn check_formats(step: &Step, inputs: &[(usize, Format)], output: Format) -> Res
                 require(copied || !float(format), format, "only integers are re-scaled")?;
             }
             Ok(())
+        }
+        StepOp::Join => {
+            let zero_point = |format: Format| format.params().map(|p| p.zero_point);
+            require(!float(output), output, "the output must be integers")?;
+            inputs.iter().try_for_each(|&(_, format)| {
+                let alike = same_kind(format, output) && zero_point(format) == zero_point(output);
+                require(alike, format, "inputs and output must be of one type and zero point")
+            })
         }
         StepOp::MaxPool { .. } | StepOp::Upsample { .. } | StepOp::SpaceToDepth => {
             require(first == output, output, "the output must have the format of the input")
@@ -278,7 +286,8 @@ pub(crate) const MAX_WIDE_SUM: i64 = 1 << 46;
 
 /// As [`check_conv_i8`], for sums of 64 bits.
 fn check_conv_i16(step: &Step, constants: &BTreeMap<String, Constant>, input: Format) -> Result<(), Error> {
-    let StepOp::ConvI16 { geometry, weight, bias, multipliers, .. } = &step.op else { return Ok(()) };
+    let StepOp::ConvI16 { geometry, weight, bias, cut, multipliers, .. } = &step.op else { return Ok(()) };
+    check_border(step, geometry, input)?;
     let (out, depth) = (geometry.out_channels, geometry.depth());
     let weight_fits = |c: &Constant| match c {
         Constant::I8(v) => v.len() == out * depth,
@@ -298,8 +307,8 @@ fn check_conv_i16(step: &Step, constants: &BTreeMap<String, Constant>, input: Fo
     for (channel, &bias) in bias.iter().enumerate() {
         let row = channel * depth..(channel + 1) * depth;
         let bound = match constants.get(weight) {
-            Some(Constant::I8(v)) => largest_sum(&v[row], bias, input),
-            Some(Constant::I16(v)) => largest_sum(&v[row], bias, input),
+            Some(Constant::I8(v)) => check_cut(step, &v[row], bias, input, *cut)?,
+            Some(Constant::I16(v)) => check_cut(step, &v[row], bias, input, *cut)?,
             _ => 0,
         };
         if bound > MAX_WIDE_SUM {
@@ -310,9 +319,35 @@ fn check_conv_i16(step: &Step, constants: &BTreeMap<String, Constant>, input: Fo
     Ok(())
 }
 
-/// The largest magnitude that a sum of products with integers of `input` can have, with its bias. Sums are formed from raw integers; the zero
-/// point's share is moved into the bias. This bounds both forms.
-pub(crate) fn largest_sum<W: Copy + Into<i64>>(row: &[W], bias: i64, input: Format) -> i64 {
+/// The larger of what a sum can become before a cut and after it.
+fn check_cut<W: Copy + Into<i64>>(
+    step: &Step,
+    row: &[W],
+    bias: i64,
+    input: Format,
+    cut: Option<Cut>,
+) -> Result<i64, Error> {
+    let after = largest_sum(row, bias, input, cut);
+    let Some(Cut { shift, bits, .. }) = cut else { return Ok(after) };
+    check(&step.name, (2..=32).contains(&bits), "a cut to 2 to 32 bits", bits.into())?;
+    check(&step.name, shift <= 31, "a cut by at most 31 bits", shift.into())?;
+    Ok(after.max(largest_sum(row, 0, input, None)))
+}
+
+/// What lies beyond the borders has to be an integer of the input.
+fn check_border(step: &Step, geometry: &ConvGeometry, input: Format) -> Result<(), Error> {
+    let (Some(params), Some((low, high))) = (input.params(), input.range()) else { return Ok(()) };
+    let inside = geometry.border.checked_add(params.zero_point).is_some_and(|q| (low..=high).contains(&q));
+    let found = geometry.border.unsigned_abs() as usize;
+    check(&step.name, inside, "a border that is an integer of the input", found)
+}
+
+/// The largest magnitude that a sum of products with integers of `input`, cut or not, can have with its bias. Sums are formed from raw
+/// integers; the zero point's share is moved into the bias. This bounds both forms.
+pub(crate) fn largest_sum<W: Copy + Into<i64>>(row: &[W], bias: i64, input: Format, cut: Option<Cut>) -> i64 {
+    if let Some(cut) = cut {
+        return (1 << (cut.bits.clamp(1, 32) - 1)) + bias.saturating_abs().min(1 << 62);
+    }
     let magnitude: i64 = row.iter().map(|&w| w.into().abs()).sum();
     let zero_point = i64::from(input.params().map_or(0, |p| p.zero_point));
     let largest = input.range().map_or(0, |(low, high)| low.unsigned_abs().max(high.unsigned_abs()));
@@ -321,7 +356,8 @@ pub(crate) fn largest_sum<W: Copy + Into<i64>>(row: &[W], bias: i64, input: Form
 
 /// Sizes and ranges of an integer convolution's constants, and the proof that its sums stay within 32 bits.
 fn check_conv_i8(step: &Step, constants: &BTreeMap<String, Constant>, input: Format) -> Result<(), Error> {
-    let StepOp::ConvI8 { geometry, weight, bias, multipliers, .. } = &step.op else { return Ok(()) };
+    let StepOp::ConvI8 { geometry, weight, bias, cut, multipliers, .. } = &step.op else { return Ok(()) };
+    check_border(step, geometry, input)?;
     let out = geometry.out_channels;
     let count = out * geometry.depth();
     require(step, constants, weight, count, "i8", |c| matches!(c, Constant::I8(v) if v.len() == count))?;
@@ -341,11 +377,35 @@ fn check_conv_i8(step: &Step, constants: &BTreeMap<String, Constant>, input: For
     };
     check_multipliers(step, multipliers)?;
     for (channel, (row, &bias)) in weight.chunks_exact(geometry.depth()).zip(bias).enumerate() {
-        let bound = largest_sum(row, bias.into(), input);
+        let bound = check_cut(step, row, bias.into(), input, *cut)?;
         if bound > i64::from(i32::MAX) {
             let limit = i64::from(i32::MAX);
             return Err(Error::Accumulator { step: step.name.clone(), channel, bound, limit });
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{QuantParams, Rounding};
+
+    #[test]
+    fn bounds_are_reached() {
+        let format = |zero_point| Format::I8(QuantParams { scale: 1.0, zero_point });
+        let row = [127i8, -128, 0];
+        for (zero_point, bias) in [(0, 0), (0, -7), (-128, 9), (127, 9), (127, -9)] {
+            let values = (-128..=127).map(|q: i64| q - zero_point);
+            let extremes = [values.clone().min().unwrap_or(0), values.max().unwrap_or(0)];
+            let sums = [[0, 1], [1, 0]].map(|[a, b]| 127 * extremes[a] - 128 * extremes[b] + bias);
+            let reached = sums.into_iter().map(i64::abs).max();
+            let bound = largest_sum(&row, bias, format(zero_point as i32), None);
+            assert!(reached.is_some_and(|reached| bound >= reached), "{zero_point} {bias}");
+            // Raw sums and the share of the zero point both stay within it, too.
+            assert_eq!(bound, 255 * (128 + zero_point.abs()) + bias.abs());
+        }
+        let cut = Cut { shift: 3, bits: 16, rounding: Rounding::Floor };
+        assert_eq!(largest_sum(&row, -100, format(0), Some(cut)), 32768 + 100);
+    }
 }

@@ -6,8 +6,8 @@ mod naive;
 use naive::Data;
 use proptest::prelude::*;
 use quant_core::{
-    Activation, Constant, ConvGeometry, Description, Executor, Format, Isa, Multiplier, Program, QuantParams,
-    Rounding, ScaleForm, SharedMultipliers, Step, StepOp, TensorInfo, Values,
+    Activation, Constant, ConvGeometry, Cut, Description, Executor, Format, Isa, Multiplier, Program,
+    QuantParams, Rounding, ScaleForm, SharedMultipliers, Step, StepOp, TensorInfo, Values,
 };
 use std::collections::BTreeMap;
 
@@ -78,6 +78,7 @@ impl Builder {
             geometry: g,
             weight,
             bias,
+            cut: how.cut,
             multipliers,
             rounding: how.rounding,
             activation: how.activation,
@@ -116,6 +117,7 @@ impl Builder {
             geometry: g,
             weight,
             bias,
+            cut: how.cut,
             multipliers,
             rounding: how.rounding,
             activation: how.activation,
@@ -144,6 +146,7 @@ struct ConvCase {
     rounding: Rounding,
     activation: Option<(Activation, Format)>,
     output: Format,
+    cut: Option<Cut>,
     /// Only lowest and highest values.
     extreme: bool,
     /// Range of the factors' shifts.
@@ -193,10 +196,25 @@ fn geometry() -> impl Strategy<Value = (ConvGeometry, [usize; 2])> {
             "the kernel fits",
             |(groups, inputs, outputs, kernel, stride, padding, dilation, size)| {
                 let (in_channels, out_channels) = (inputs * groups, outputs * groups);
-                let g = ConvGeometry { in_channels, out_channels, kernel, stride, padding, dilation, groups };
+                let g = ConvGeometry {
+                    in_channels,
+                    out_channels,
+                    kernel,
+                    stride,
+                    padding,
+                    dilation,
+                    groups,
+                    border: 0,
+                };
                 g.output_size(size).map(|_| (g, size))
             },
         )
+}
+
+/// No cut, or one of up to eight bits.
+fn cut(seed: u64, bits: u8) -> Option<Cut> {
+    let rounding = Rounding::ALL[seed as usize / 64 % Rounding::ALL.len()];
+    (seed % 4 > 0).then_some(Cut { shift: (seed / 4 % 9) as u8, bits, rounding })
 }
 
 fn rounding() -> impl Strategy<Value = Rounding> {
@@ -221,8 +239,10 @@ proptest! {
         let scale = if extreme { 1e-4 } else { 0.005 };
         let input = builder.step(StepOp::Quantize, &[0], g.in_channels, i8_format(scale, zero));
         // Factors of any size; with those that networks have results lie inside of their range.
-        let shifts = if odd { (0, 62) } else { (36, 42) };
-        builder.conv_i8(g, input, &ConvCase { rounding, activation, output, extreme, shifts }, random);
+        let shifts = if odd { (0, 62) } else { [(36, 42), (28, 34)][seed as usize / 512 % 2] };
+        let g = ConvGeometry { border: [0, -128 - zero, 127 - zero][seed as usize % 3], ..g };
+        let cut = cut(seed, 16);
+        builder.conv_i8(g, input, &ConvCase { rounding, activation, output, cut, extreme, shifts }, random);
         assert_equal(&builder.finish(), size, random);
     }
 
@@ -239,8 +259,11 @@ proptest! {
         let mut builder = Builder::new(g.in_channels);
         let scale = if extreme { 1e-6 } else { 0.000_05 };
         let input = builder.step(StepOp::Quantize, &[0], g.in_channels, i16_format(scale, zero));
-        let shifts = if odd { (0, 62) } else if wide { (46, 54) } else { (40, 48) };
-        builder.conv_i16(g, input, wide, &ConvCase { rounding, activation, output, extreme, shifts }, random);
+        let usual = if wide { (46, 54) } else { (40, 48) };
+        let shifts = if odd { (0, 62) } else { [usual, (30, 36)][seed as usize / 512 % 2] };
+        let g = ConvGeometry { border: [0, -32768 - zero, 32767 - zero][seed as usize % 3], ..g };
+        let cut = cut(seed, 32);
+        builder.conv_i16(g, input, wide, &ConvCase { rounding, activation, output, cut, extreme, shifts }, random);
         assert_equal(&builder.finish(), size, random);
     }
 
@@ -256,15 +279,15 @@ proptest! {
             stride: [1; 2],
             padding: [side / 2; 2],
             dilation: [1; 2],
-            groups: 1,
+            groups: 1, border: 0
         };
         let mut builder = Builder::new(3);
         let narrow = i8_format(0.05, -4);
         let wide = i16_format(0.000_3, 12);
         let format = [narrow, wide, Format::F32][precision as usize];
         let mut convolve = |builder: &mut Builder, g, input: usize| match precision {
-            0 => builder.conv_i8(g, input, &ConvCase { rounding: Rounding::HalfUp, activation: None, output: narrow, extreme: false, shifts: (38, 42) }, random),
-            1 => builder.conv_i16(g, input, true, &ConvCase { rounding: Rounding::HalfUp, activation: None, output: wide, extreme: false, shifts: (46, 50) }, random),
+            0 => builder.conv_i8(g, input, &ConvCase { rounding: Rounding::HalfUp, activation: None, output: narrow, cut: None, extreme: false, shifts: (38, 42) }, random),
+            1 => builder.conv_i16(g, input, true, &ConvCase { rounding: Rounding::HalfUp, activation: None, output: wide, cut: None, extreme: false, shifts: (46, 50) }, random),
             _ => builder.conv_f32(g, input, random),
         };
         let image = match precision {
@@ -277,7 +300,10 @@ proptest! {
         let multipliers = format.params().map(|_| SharedMultipliers::from_real(&[1.0, 1.0]).unwrap());
         let sum = builder.step(StepOp::Add { multipliers, rounding: Rounding::HalfUp }, &[x, y], a, format);
         let z = convolve(&mut builder, conv(3, b, 1), image);
-        let concat = StepOp::Concat { rescale: vec![None; 2], rounding: Rounding::HalfUp };
+        let concat = match seed % 2 {
+            0 if precision < 2 => StepOp::Join,
+            _ => StepOp::Concat { rescale: vec![None; 2], rounding: Rounding::HalfUp },
+        };
         let joined = builder.step(concat, &[sum, z], a + b, format);
         let left = convolve(&mut builder, conv(a + b, 20, 1), joined);
         let right = convolve(&mut builder, conv(a + b, 20, 1), joined);
@@ -360,6 +386,7 @@ fn large_layers_are_equal_for_every_thread_count() {
         padding: [1, 1],
         dilation: [1, 1],
         groups: 1,
+        border: 0,
     };
     let mut b = Builder::new(24);
     let x = b.step(StepOp::Quantize, &[0], 24, i8_format(1.0 / 255.0, -128));
@@ -368,6 +395,7 @@ fn large_layers_are_equal_for_every_thread_count() {
         rounding: Rounding::HalfUp,
         activation,
         output: i8_format(0.06, -120),
+        cut: None,
         extreme: false,
         shifts: (36, 42),
     };

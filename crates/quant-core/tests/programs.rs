@@ -18,6 +18,7 @@ fn geometry() -> ConvGeometry {
         padding: [1, 1],
         dilation: [1, 1],
         groups: 1,
+        border: 0,
     }
 }
 
@@ -34,6 +35,7 @@ fn parts() -> (Description, BTreeMap<String, Constant>) {
         geometry: geometry(),
         weight: "w".into(),
         bias: "b".into(),
+        cut: None,
         multipliers: "m".into(),
         rounding: Rounding::HalfUp,
         activation: Some((Activation::Silu, Format::I16(QuantParams { scale: 0.001, zero_point: 0 }))),
@@ -101,6 +103,8 @@ fn what_is_no_file_is_refused() {
     assert!(matches!(Program::load(&empty), Err(Error::File { .. })));
     assert!(matches!(Program::load(folder.path()), Err(Error::Io { .. })));
     assert!(matches!(Program::load(&folder.path().join("missing")), Err(Error::Io { .. })));
+    #[cfg(unix)]
+    assert!(matches!(Program::load("/dev/null".as_ref()), Err(Error::Io { .. })));
 }
 
 #[test]

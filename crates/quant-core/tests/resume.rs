@@ -19,6 +19,7 @@ fn pointwise() -> ConvGeometry {
         padding: [0; 2],
         dilation: [1; 2],
         groups: 1,
+        border: 0,
     }
 }
 
@@ -34,6 +35,7 @@ fn parts() -> (Description, BTreeMap<String, Constant>) {
             geometry: pointwise(),
             weight: named("weight"),
             bias: named("bias"),
+            cut: None,
             multipliers: named("multipliers"),
             rounding: Rounding::HalfUp,
             activation: Some((Activation::Silu, Format::I16(QuantParams { scale: 0.001, zero_point: 0 }))),

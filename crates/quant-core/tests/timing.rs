@@ -22,6 +22,7 @@ fn program(first: StepOp, format: Format) -> Program {
         padding: [0; 2],
         dilation: [1; 2],
         groups: 1,
+        border: 0,
     };
     let conv = match format {
         Format::F32 => StepOp::ConvF32 { geometry, weight: "w".into(), bias: "b".into(), activation: None },
@@ -29,6 +30,7 @@ fn program(first: StepOp, format: Format) -> Program {
             geometry,
             weight: "w".into(),
             bias: "b".into(),
+            cut: None,
             multipliers: "m".into(),
             rounding: Rounding::HalfUp,
             activation: None,

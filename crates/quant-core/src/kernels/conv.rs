@@ -21,9 +21,7 @@ use std::ops::Range;
 const RUN_TILES: usize = 4;
 /// Pixels of such a run.
 const RUN_PIXELS: usize = RUN_TILES * TILE_PIXELS;
-/// Runs of one task: the unit of parallel work.
-const TASK_RUNS: usize = 1;
-/// Multiplications of a task are not worth less than this.
+/// Multiplications of a task, the unit of parallel work, are not worth less than this.
 const TASK_PRODUCTS: usize = 1 << 20;
 
 /// An element type that convolution is implemented for.
@@ -282,8 +280,7 @@ pub(crate) fn convolve<T: Element, O: Copy + Send + Sync>(
 
 /// Pixels of a task: whole runs.
 fn task_pixels(products: usize) -> usize {
-    let enough = TASK_PRODUCTS.div_ceil(products.max(1) * RUN_PIXELS);
-    enough.max(TASK_RUNS) * RUN_PIXELS
+    TASK_PRODUCTS.div_ceil(products.max(1) * RUN_PIXELS) * RUN_PIXELS
 }
 
 /// Lines of patches, or tensors that are joined, that a tile is read from at most.

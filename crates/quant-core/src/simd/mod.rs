@@ -3,7 +3,7 @@
 //! [`portable`] holds them as plain Rust. Some of the same functions are compiled again with more instructions enabled, and others are
 //! written with intrinsics: on x86-64 the tiles, the requantisation and the look-up (AVX2, alone and with VNNI; AVX-512 with VNNI), on
 //! aarch64 the tiles (NEON with dot products). Every variant gives the same bits: integer sums are exact, float sums have one fixed
-//! order of fused multiply-adds per output value. This is the only module with unsafe code: the calls of functions that need an
+//! order of fused multiply-adds per output value. Its unsafe code: the calls of functions that need an
 //! instruction set which [`Isa::detect`] has found, their vector loads and stores, and one instruction that has no intrinsic.
 
 #[macro_use]
@@ -279,12 +279,64 @@ pub(crate) fn tile_i16(
     }
 }
 
+/// An integer that products are added up in.
+pub(crate) trait SumOfProducts: Copy {
+    /// `sum + zero`, modulo the width of the sums.
+    fn plus(self, zero: Self) -> i64;
+    /// A number that fits.
+    fn from_wide(value: i64) -> Self;
+}
+
+impl SumOfProducts for i32 {
+    #[inline(always)]
+    fn plus(self, zero: Self) -> i64 {
+        self.wrapping_add(zero).into()
+    }
+
+    #[inline(always)]
+    fn from_wide(value: i64) -> Self {
+        value as i32
+    }
+}
+
+impl SumOfProducts for i64 {
+    #[inline(always)]
+    fn plus(self, zero: Self) -> i64 {
+        self.wrapping_add(zero)
+    }
+
+    #[inline(always)]
+    fn from_wide(value: i64) -> Self {
+        value
+    }
+}
+
+/// How sums are cut to fewer bits; one entry per output channel, at least as many as a tile has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CutSums<'a, S> {
+    /// Added before.
+    pub(crate) zero: &'a [S],
+    pub(crate) shift: u32,
+    pub(crate) rounding: Rounding,
+    /// Fits the sums.
+    pub(crate) range: (i64, i64),
+}
+
+/// `sums[p][n] = clamp(round((sums[p][n] + zero[n]) / 2^shift), range)` for all channels of the tile.
+///
+/// # Panics
+/// If slices are too short.
+pub(crate) fn cut<S: SumOfProducts>(isa: Isa, sums: &mut Tile<S>, pixels: usize, how: &CutSums<'_, S>) {
+    assert!(pixels <= TILE_PIXELS && how.zero.len() >= TILE_CHANNELS);
+    isa.run(portable::CutTile { sums: &mut sums[..pixels], how });
+}
+
 /// How sums become integers of a format; one entry per output channel, at least as many as a tile reads.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Requantize<'a, B> {
     /// As wide as the sums.
     pub(crate) bias: &'a [B],
-    /// Bits by which a sum with its bias is raised, `2^raise` times as large ones being as wide as the sums.
+    /// Bits that a sum with its bias is shifted to the left by; the result still fits the type of the sums.
     pub(crate) raise: &'a [i32],
     pub(crate) mantissa: &'a [i32],
     pub(crate) shift: &'a [i32],
@@ -385,7 +437,6 @@ impl Words {
     }
 
     /// How many arguments there are.
-    #[cfg(target_arch = "x86_64")]
     fn len(&self) -> usize {
         self.values.len() - 1
     }
@@ -408,7 +459,7 @@ pub(crate) fn store_i16(
     target: &mut Target<'_, i16>,
 ) {
     assert!((1..=TILE_PIXELS).contains(&pixels) && target.channels <= TILE_CHANNELS);
-    assert!(target.values.len() >= (pixels - 1) * target.stride + target.channels);
+    assert!(target.holds(pixels) && table.is_none_or(|table| table.len() > 0));
     dispatch!(isa, store_i16(q, pixels, table, target));
 }
 

@@ -12,6 +12,7 @@ use super::{
 use crate::Activation;
 use crate::layout::OFFSET;
 use std::arch::{aarch64::*, asm};
+use std::hint::black_box;
 
 recompile! {
     "neon,dotprod":
@@ -30,9 +31,22 @@ pub(super) fn run<W: Work>(work: W) -> W::Output {
     work.run()
 }
 
+/// Registers of sums of a part.
+const SUMS: usize = 6 * REGISTERS;
+
+/// `udot` on as many sums as a part has; tells how many products a repetition has.
 #[target_feature(enable = "neon,dotprod")]
 pub(super) fn multiply_i8(repetitions: u32) -> usize {
-    portable::multiply_i8(repetitions)
+    // Sums of different values, unknown to the compiler, which would keep but one of equal ones.
+    let mut sums: [uint32x4_t; SUMS] = std::array::from_fn(|n| vdupq_n_u32(black_box(n as u32)));
+    let (x, w) = (vdupq_n_u8(black_box(3)), vdupq_n_u8(black_box(5)));
+    for _ in 0..repetitions {
+        for sum in &mut sums {
+            *sum = udot(*sum, x, w);
+        }
+    }
+    black_box(sums);
+    SUMS * LANES * 4
 }
 
 #[target_feature(enable = "neon,dotprod")]

@@ -1,6 +1,8 @@
 //! The inner loops in plain Rust. They are always inlined, so that variants can be compiled for the instructions of a CPU.
 
-use super::{Bytes, Integer, Requantize, Rows, Sum, Target, Tile, Weights, Words};
+use super::{
+    Bytes, CutSums, Integer, Requantize, Rows, Sum, SumOfProducts, Target, Tile, Weights, Words, Work,
+};
 use crate::{Activation, Multiplier, Rounding, saturate, shift_right};
 use std::hint::black_box;
 
@@ -85,6 +87,40 @@ pub(super) fn tile_i16(
             for (sum, w) in sums.iter_mut().zip(weights.as_chunks::<2>().0) {
                 let pair = i32::from(x[0]) * i32::from(w[0]) + i32::from(x[1]) * i32::from(w[1]);
                 *sum += i64::from(pair) << shift;
+            }
+        }
+    }
+}
+
+/// The cut of a tile.
+pub(super) struct CutTile<'a, S> {
+    pub(super) sums: &'a mut [[S; super::TILE_CHANNELS]],
+    pub(super) how: &'a CutSums<'a, S>,
+}
+
+impl<S: SumOfProducts> Work for CutTile<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        match self.how.rounding {
+            Rounding::HalfEven => self.run_with(Rounding::HalfEven),
+            Rounding::HalfAway => self.run_with(Rounding::HalfAway),
+            Rounding::HalfUp => self.run_with(Rounding::HalfUp),
+            Rounding::Floor => self.run_with(Rounding::Floor),
+            Rounding::Truncate => self.run_with(Rounding::Truncate),
+        }
+    }
+}
+
+impl<S: SumOfProducts> CutTile<'_, S> {
+    #[inline(always)]
+    fn run_with(self, rounding: Rounding) {
+        let (low, high) = self.how.range;
+        for sums in self.sums {
+            for (sum, &zero) in sums.iter_mut().zip(self.how.zero) {
+                let quotient = shift_right(sum.plus(zero), self.how.shift, rounding);
+                *sum = S::from_wide(quotient.max(low).min(high));
             }
         }
     }

@@ -1,8 +1,8 @@
 //! The plainest executor of a program: one value at a time, straight from the definitions of the steps, in wide integers.
 
 use quant_core::{
-    Activation, Constant, ConvGeometry, Format, Multiplier, Program, QuantParams, Rounding, Step, StepOp,
-    round,
+    Activation, Constant, ConvGeometry, Cut, Format, Multiplier, Program, QuantParams, Rounding, Step,
+    StepOp, round,
 };
 
 /// A tensor as whole numbers (integer formats) or single precision.
@@ -137,6 +137,7 @@ fn apply(program: &Program, step: &Step, inputs: &[&Tensor]) -> Tensor {
                 inputs.iter().enumerate().map(|(i, x)| rescaled(x, format(i), output, rescale[i], *rounding));
             parts.reduce(join).unwrap()
         }
+        StepOp::Join => inputs.iter().map(|&x| x.clone()).reduce(join).unwrap(),
         StepOp::MaxPool { kernel, stride, padding } => pool(x, *kernel, *stride, *padding),
         StepOp::Upsample { scale } => {
             let shape = [x.shape[0], x.shape[1] * scale, x.shape[2] * scale];
@@ -171,12 +172,13 @@ fn activate(f: Activation, q: i64, from: Format, to: Format) -> i64 {
     params(to).quantize(f.eval(x), low, high, Rounding::HalfEven).into()
 }
 
-/// Calls `f(weight index, input channel, y, x)` for every product of an output value, in order; padding is skipped.
+/// Calls `f(weight index, place)` for every product of an output value, in order; the place is input channel, y and x, or none beyond the
+/// borders.
 fn each_product(
     g: &ConvGeometry,
     shape: [usize; 3],
     [oc, oy, ox]: [usize; 3],
-    mut f: impl FnMut(usize, usize, usize, usize),
+    mut f: impl FnMut(usize, Option<[usize; 3]>),
 ) {
     let per_group = g.in_channels / g.groups;
     let group = oc / (g.out_channels / g.groups);
@@ -185,9 +187,8 @@ fn each_product(
         let (ky, kx, k) = (place / g.kernel[1], place % g.kernel[1], c * places + place);
         let y = (oy * g.stride[0] + ky * g.dilation[0]) as isize - g.padding[0] as isize;
         let x = (ox * g.stride[1] + kx * g.dilation[1]) as isize - g.padding[1] as isize;
-        if (0..shape[1] as isize).contains(&y) && (0..shape[2] as isize).contains(&x) {
-            f(oc * g.depth() + k, group * per_group + c, y as usize, x as usize);
-        }
+        let inside = (0..shape[1] as isize).contains(&y) && (0..shape[2] as isize).contains(&x);
+        f(oc * g.depth() + k, inside.then_some([group * per_group + c, y as usize, x as usize]));
     }
 }
 
@@ -206,16 +207,17 @@ fn conv_f32(
     assert!(activation.is_none(), "the float activation has its own test");
     Tensor::of_floats(conv_shape(g, x), |c, y, i| {
         let mut sum = 0f32;
-        each_product(g, x.shape, [c, y, i], |k, ic, iy, ix| {
-            sum = weight[k].mul_add(x.float(ic, iy, ix), sum);
+        each_product(g, x.shape, [c, y, i], |k, place| {
+            let value = place.map_or(g.border as f32, |[c, y, x_]| x.float(c, y, x_));
+            sum = weight[k].mul_add(value, sum);
         });
         sum + bias[c]
     })
 }
 
 fn conv_integer(program: &Program, step: &Step, x: &Tensor) -> Tensor {
-    let (StepOp::ConvI8 { geometry, weight, bias, multipliers, rounding, activation }
-    | StepOp::ConvI16 { geometry, weight, bias, multipliers, rounding, activation }) = &step.op
+    let (StepOp::ConvI8 { geometry, weight, bias, cut, multipliers, rounding, activation }
+    | StepOp::ConvI16 { geometry, weight, bias, cut, multipliers, rounding, activation }) = &step.op
     else {
         panic!()
     };
@@ -225,10 +227,16 @@ fn conv_integer(program: &Program, step: &Step, x: &Tensor) -> Tensor {
     let (weight, bias, pairs) =
         (integers(program, weight), integers(program, bias), integers(program, multipliers));
     Tensor::of_integers(conv_shape(geometry, x), |c, y, i| {
-        let mut sum = bias[c];
-        each_product(geometry, x.shape, [c, y, i], |k, ic, iy, ix| {
-            sum += weight[k] * (i128::from(x.integer(ic, iy, ix)) - zero);
+        let mut sum = 0;
+        each_product(geometry, x.shape, [c, y, i], |k, place| {
+            let border = i128::from(geometry.border);
+            sum += weight[k] * place.map_or(border, |[c, y, i]| i128::from(x.integer(c, y, i)) - zero);
         });
+        if let Some(Cut { shift, bits, rounding }) = *cut {
+            let half = 1i128 << (bits - 1);
+            sum = divide(sum, shift.into(), rounding).clamp(-half, half - 1);
+        }
+        sum += bias[c];
         let q = store(divide(sum * pairs[2 * c], pairs[2 * c + 1] as u32, *rounding), target);
         activation.map_or(q, |(f, argument)| activate(f, q, argument, output))
     })
