@@ -214,7 +214,7 @@ fn geometry() -> impl Strategy<Value = (ConvGeometry, [usize; 2])> {
 /// No cut, or one of up to eight bits.
 fn cut(seed: u64, bits: u8) -> Option<Cut> {
     let rounding = Rounding::ALL[seed as usize / 64 % Rounding::ALL.len()];
-    (seed % 4 > 0).then_some(Cut { shift: (seed / 4 % 9) as u8, bits, rounding })
+    (!seed.is_multiple_of(4)).then_some(Cut { shift: (seed / 4 % 9) as u8, bits, rounding })
 }
 
 fn rounding() -> impl Strategy<Value = Rounding> {

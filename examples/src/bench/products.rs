@@ -38,7 +38,7 @@ pub(super) fn kind(op: &StepOp) -> String {
         StepOp::Dequantize => "dequantize",
         StepOp::Activation(_) => "activation",
         StepOp::Add { .. } => "add",
-        StepOp::Concat { .. } => "concat",
+        StepOp::Concat { .. } | StepOp::Join => "concat",
         StepOp::MaxPool { .. } => "max-pool",
         StepOp::Upsample { .. } => "upsample",
         StepOp::SpaceToDepth => "space-to-depth",
