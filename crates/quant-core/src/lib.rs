@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod activation;
+mod buyi;
 mod error;
 mod executor;
 mod file;
@@ -8,6 +9,7 @@ mod kernels;
 mod layout;
 mod mapped;
 mod multiplier;
+mod norm_ratio;
 mod plan;
 mod pool;
 mod prepared;
@@ -24,9 +26,11 @@ mod validate;
 mod values;
 
 pub use activation::Activation;
+pub use buyi::{AddScales, ConvScales, MantissaScale};
 pub use error::{Error, FileFault};
 pub use executor::Executor;
 pub use multiplier::{Multiplier, ScaleForm, SharedMultipliers};
+pub use norm_ratio::{NormConvention, norm_ratio};
 pub use program::{Constant, ConvGeometry, Cut, Description, Format, Program, Step, StepOp, TensorInfo};
 pub use quantizer::{Granularity, QuantParams, QuantSpec, Scheme, fake_quantize};
 pub use recording::Recording;
