@@ -1,1 +1,17 @@
 #![doc = include_str!("../README.md")]
+
+mod decode;
+mod element;
+mod layout;
+mod quantize;
+mod raw;
+mod scales;
+mod stage;
+
+pub use decode::{decode, decode_into};
+pub use element::{ElementType, QuantizedElement, RawElement, payload};
+pub use layout::{LayoutError, raw_shape, reverse_input_channels, to_framework_layout, to_raw_layout};
+pub use quantize::{IntegerGrid, IntegerRange, Quantized, TieRounding, quantize};
+pub use raw::{Durability, Generation, RawEntry, RawError, RawFile, md5_hex, raw_bytes, write_raw};
+pub use scales::{Scales, ValueError};
+pub use stage::{BitWidth, Role, Stage};

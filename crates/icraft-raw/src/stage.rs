@@ -1,0 +1,97 @@
+//! Which elements a raw file holds at which stage of compilation.
+
+use crate::ElementType;
+
+/// A stage of the compiler that leaves a pair of files, `NAME_STAGE.json` and `NAME_STAGE.raw`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// The framework's network as it was read.
+    Parsed,
+    /// After the float rewrites.
+    Optimized,
+    /// After normalisation of feature maps, the last stage in float. Legacy only; 3.x keeps it to itself.
+    Normed,
+    /// After quantisation. Later stages have the same element types.
+    Quantized,
+}
+
+impl Stage {
+    /// What the stage appends to the network's name: `_parsed`, `_optimized`, `_normed`, `_quantized`.
+    #[must_use]
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Self::Parsed => "_parsed",
+            Self::Optimized => "_optimized",
+            Self::Normed => "_normed",
+            Self::Quantized => "_quantized",
+        }
+    }
+
+    /// The type of a parameter's elements in the legacy raw file of this stage. Files of the later generation follow
+    /// the same rule, but name the type in their json, which is what counts.
+    ///
+    /// | stage | width | weight | bias |
+    /// |---|---|---|---|
+    /// | before quantisation | any | f32 | f32 |
+    /// | quantized | 8 | i8 | i16 |
+    /// | quantized | 12 | i16 | i32 |
+    /// | quantized | 16 | i16 | i32 |
+    #[must_use]
+    pub const fn element_type(self, width: BitWidth, role: Role) -> ElementType {
+        match (self, width, role) {
+            (Self::Parsed | Self::Optimized | Self::Normed, _, _) => ElementType::F32,
+            (Self::Quantized, BitWidth::Eight, Role::Weight) => ElementType::I8,
+            (Self::Quantized, BitWidth::Eight, Role::Bias)
+            | (Self::Quantized, BitWidth::Twelve | BitWidth::Sixteen, Role::Weight) => ElementType::I16,
+            (Self::Quantized, BitWidth::Twelve | BitWidth::Sixteen, Role::Bias) => ElementType::I32,
+        }
+    }
+}
+
+/// What a parameter is to its layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// A factor of inputs.
+    Weight,
+    /// A term added to each output channel.
+    Bias,
+}
+
+/// The width that a network is quantised to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BitWidth {
+    /// 8 bits.
+    Eight,
+    /// 12 bits, held in elements of 16.
+    Twelve,
+    /// 16 bits.
+    Sixteen,
+}
+
+impl BitWidth {
+    /// The width of so many bits: 8, 12 or 16, else `None`.
+    #[must_use]
+    pub const fn from_bits(bits: u32) -> Option<Self> {
+        match bits {
+            8 => Some(Self::Eight),
+            12 => Some(Self::Twelve),
+            16 => Some(Self::Sixteen),
+            _ => None,
+        }
+    }
+
+    /// Bits of a quantised value: `b` for weights, `2 b` for biases. The 24 bits of a bias at width 12 are
+    /// inferred from the other two.
+    #[must_use]
+    pub const fn value_bits(self, role: Role) -> u32 {
+        let bits = match self {
+            Self::Eight => 8,
+            Self::Twelve => 12,
+            Self::Sixteen => 16,
+        };
+        match role {
+            Role::Weight => bits,
+            Role::Bias => 2 * bits,
+        }
+    }
+}
