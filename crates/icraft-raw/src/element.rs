@@ -159,3 +159,8 @@ pub fn payload<T: RawElement>(elements: &[T]) -> Cow<'_, [u8]> {
         Cow::Owned(bytemuck::cast_slice(&words).to_vec())
     }
 }
+
+/// Whether two slices hold the same bits: zeros of different sign differ, a NaN equals itself.
+pub(crate) fn same_bits(one: &[f32], other: &[f32]) -> bool {
+    bytemuck::cast_slice::<f32, u8>(one) == bytemuck::cast_slice::<f32, u8>(other)
+}

@@ -7,6 +7,7 @@ mod damaged;
 mod exercise;
 mod files;
 mod layouts;
+mod mapping;
 mod mutations;
 mod rewriting;
 mod samples;
