@@ -147,7 +147,7 @@ fn x_ln_x(x: f64) -> f64 {
 /// `ln x` for a normal `x > 0`, to about 1e-15, by operations whose results are the same everywhere and which compilers can do in lanes.
 ///
 /// `x = m * 2^e` with `m` around 1, and `ln m = 2 (s + s^3/3 + s^5/5 + ...)`, `s = (m - 1) / (m + 1)`, `|s| <= 0.172`.
-fn natural_logarithm(x: f64) -> f64 {
+pub(crate) fn natural_logarithm(x: f64) -> f64 {
     /// Bits of the square root of one half: the mantissa is taken from there on.
     const HALF_ROOT: u64 = 0x3FE6_A09E_667F_3BCD;
     let offset = x.to_bits().wrapping_sub(HALF_ROOT);

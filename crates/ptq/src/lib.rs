@@ -18,6 +18,7 @@ mod lower;
 mod lsq;
 mod method;
 mod moving_average;
+mod normalized;
 mod order;
 mod patches;
 mod placement;
@@ -42,6 +43,10 @@ pub use lower::{Fusion, lower_float, lower_integer};
 pub use lsq::{LsqGradients, LsqInside, LsqQuantizer};
 pub use method::{Degenerate, Distribution, Method, MethodReport, Range};
 pub use moving_average::MovingAverage;
+pub use normalized::{
+    AddRatios, InputShift, IntegerConv, IntegerConvConfig, MagnitudeHistogram, NormRatios, SaturationMethod,
+    SiluRatios, denormalize, has_own_ratio, normalize, shift_input,
+};
 pub use order::{OrderReport, order_preserving};
 pub use placement::{ConcatPolicy, Group, Placement, PlacementOptions, Rule, Ties, Width};
 pub use reconstruct::{BiasCorrection, Reconstruct, Reconstructed, ReconstructedLayer, WeightRounding};

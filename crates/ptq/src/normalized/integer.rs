@@ -1,0 +1,91 @@
+//! Convolutions of normalised networks as integers.
+
+use crate::{Error, WeightConfig};
+use quant_core::{ConvScales, Granularity, Rounding, round};
+
+/// How convolutions become integers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct IntegerConvConfig {
+    /// Width of feature maps and weights, 8 or 16; biases have twice as many.
+    pub bits: u8,
+    /// How the scales of the weights are chosen; its width is not looked at.
+    pub weights: WeightConfig,
+    /// How parameters are rounded.
+    pub rounding: Rounding,
+}
+
+/// Weights and biases of a convolution as integers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IntegerConv {
+    /// `(out, in / groups, kh, kw)`, of the width of the configuration, symmetric.
+    pub weight: Vec<i32>,
+    /// By output channel, twice as wide.
+    pub bias: Vec<i64>,
+    /// Scales of both.
+    pub scales: ConvScales,
+    /// Weights that were clipped.
+    pub clipped: usize,
+}
+
+impl IntegerConv {
+    /// Quantises normalised weights, in rows of an output channel each, and biases. `largest` is by output channel the largest magnitude that
+    /// the normalised result has before it is clipped: sums have to hold it in twice the bits.
+    ///
+    /// Scales of weights are `saturation / (2^(bits - 1) - 1)`, those of biases `largest / (2^(2 bits - 1) - 1)`, both brought to
+    /// [`ConvScales`]; with one scale per tensor the largest of all channels counts.
+    ///
+    /// # Errors
+    /// [`Error::Length`] unless there are as many biases as rows and results; [`Error::NonFinite`]; those of
+    /// [`WeightConfig::scales`] and [`ConvScales::new`].
+    pub fn quantize(
+        weight: &[f32],
+        bias: &[f32],
+        largest: &[f32],
+        config: &IntegerConvConfig,
+    ) -> Result<Self, Error> {
+        if largest.len() != bias.len() {
+            let (expected, found) = (bias.len(), largest.len());
+            return Err(Error::Length { what: "largest results", expected, found });
+        }
+        let non_finite = bias.iter().chain(largest).filter(|v| !v.is_finite()).count();
+        if non_finite > 0 {
+            return Err(Error::NonFinite { count: non_finite as u64 });
+        }
+        let weights = WeightConfig { bits: config.bits, ..config.weights };
+        let weight_scales: Vec<f64> =
+            weights.scales(weight, bias.len())?.into_iter().map(f64::from).collect();
+        let limit = integer_limit(2 * config.bits) as f64;
+        let most = largest.iter().copied().fold(0.0, f32::max);
+        let bias_scales: Vec<f64> = match config.weights.granularity {
+            Granularity::PerTensor => vec![f64::from(most) / limit; bias.len()],
+            Granularity::PerChannel => largest.iter().map(|&v| f64::from(v) / limit).collect(),
+        };
+        let scales = ConvScales::new(&weight_scales, &bias_scales, config.bits)?;
+        let mut conv =
+            Self { weight: Vec::with_capacity(weight.len()), bias: Vec::new(), scales, clipped: 0 };
+        conv.fill(weight, bias, config);
+        Ok(conv)
+    }
+
+    fn fill(&mut self, weight: &[f32], bias: &[f32], config: &IntegerConvConfig) {
+        let limit = integer_limit(config.bits);
+        let wide_limit = integer_limit(2 * config.bits);
+        let rows = weight.chunks_exact((weight.len() / bias.len()).max(1));
+        for ((row, &bias), (weights, biases)) in
+            rows.zip(bias).zip(self.scales.weights.iter().zip(self.scales.biases()))
+        {
+            for &w in row {
+                let q = round(f64::from(w) / weights.real(), config.rounding) as i64;
+                self.clipped += usize::from(q.abs() > limit);
+                self.weight.push(q.clamp(-limit, limit) as i32);
+            }
+            let q = round(f64::from(bias) / biases.real(), config.rounding) as i64;
+            self.bias.push(q.clamp(-wide_limit, wide_limit));
+        }
+    }
+}
+
+/// The largest integer of a width.
+fn integer_limit(bits: u8) -> i64 {
+    (1 << (bits - 1)) - 1
+}
