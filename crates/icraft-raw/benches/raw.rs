@@ -16,7 +16,7 @@ use std::path::Path;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use icraft_raw::{
     Candidate, Durability, Generation, IntegerGrid, IntegerRange, QuantizedElement, RawElement, RawFile,
-    Scales, TieRounding, decode_into, match_parameters, payload, quantize, to_raw_layout, write_raw,
+    TensorScales, TieRounding, decode_into, match_parameters, payload, quantize, to_raw_layout, write_raw,
 };
 
 /// Each tensor is a convolution of 114 inputs and 128 outputs, with a kernel of 2 by 4.
@@ -56,7 +56,7 @@ fn opening(criterion: &mut Criterion) {
     group.bench_function("md5", |bencher| bencher.iter(|| file.md5()));
 }
 
-fn decode_all<T: QuantizedElement>(file: &RawFile, scales: Scales<'_>, values: &mut [f32]) {
+fn decode_all<T: QuantizedElement>(file: &RawFile, scales: TensorScales<'_>, values: &mut [f32]) {
     for (entry, values) in file.entries().iter().zip(values.chunks_exact_mut(ELEMENTS)) {
         decode_into::<T>(file.bytes(entry.id).unwrap(), scales, values).unwrap();
     }
@@ -72,9 +72,10 @@ fn decoding(criterion: &mut Criterion) {
     let words: Vec<i16> = (0..ELEMENTS).map(|i| i as i16).collect();
     let longs: Vec<i32> = (0..ELEMENTS).map(|i| i as i32).collect();
     let path = folder.path().join("quantized.raw");
-    for (scales, kind) in
-        [(Scales::PerTensor(0.0078125), "per tensor"), (Scales::PerChannel(&channels), "per channel")]
-    {
+    for (scales, kind) in [
+        (TensorScales::PerTensor(0.0078125), "per tensor"),
+        (TensorScales::PerChannel(&channels), "per channel"),
+    ] {
         write(&path, &bytes, Durability::Cached);
         let file = RawFile::open(&path).unwrap();
         group.bench_function(format!("i8 {kind}"), |bencher| {
@@ -111,7 +112,7 @@ fn converting(criterion: &mut Criterion) {
     for ties in [TieRounding::HalfAway, TieRounding::HalfEven] {
         let grid = IntegerGrid { bits: 8, range: IntegerRange::Symmetric, ties };
         group.bench_function(format!("quantize i8 {ties:?}"), |bencher| {
-            bencher.iter(|| quantize::<i8>(&tensor, Scales::PerTensor(0.8), grid).unwrap());
+            bencher.iter(|| quantize::<i8>(&tensor, TensorScales::PerTensor(0.8), grid).unwrap());
         });
     }
 }

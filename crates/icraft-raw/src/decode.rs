@@ -1,7 +1,7 @@
 //! Integers to real numbers.
 
 use crate::element::{QuantizedElement, words};
-use crate::{Scales, ValueError};
+use crate::{TensorScales, ValueError};
 
 /// The real numbers of a quantised payload: `q * scale`.
 ///
@@ -12,7 +12,7 @@ use crate::{Scales, ValueError};
 ///
 /// [`ValueError::PartialElement`], [`ValueError::Scale`]; [`ValueError::ScaleCount`] when the
 /// channels do not divide the elements.
-pub fn decode<T: QuantizedElement>(payload: &[u8], scales: Scales<'_>) -> Result<Vec<f32>, ValueError> {
+pub fn decode<T: QuantizedElement>(payload: &[u8], scales: TensorScales<'_>) -> Result<Vec<f32>, ValueError> {
     let mut values = vec![0.0; payload.len() / T::TYPE.bytes()];
     decode_into::<T>(payload, scales, &mut values)?;
     Ok(values)
@@ -25,7 +25,7 @@ pub fn decode<T: QuantizedElement>(payload: &[u8], scales: Scales<'_>) -> Result
 /// Those of [`decode`]; [`ValueError::Destination`]. The slice is left as it is then.
 pub fn decode_into<T: QuantizedElement>(
     payload: &[u8],
-    scales: Scales<'_>,
+    scales: TensorScales<'_>,
     values: &mut [f32],
 ) -> Result<(), ValueError> {
     let partial = ValueError::PartialElement { length: payload.len(), element: T::TYPE };

@@ -5,7 +5,7 @@ use std::fmt;
 
 /// The type of a tensor's elements, little-endian in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ElementType {
+pub enum RawType {
     /// Signed, 8 bits.
     I8,
     /// Signed, 16 bits; also holds values of 12 bits.
@@ -16,7 +16,7 @@ pub enum ElementType {
     F32,
 }
 
-impl ElementType {
+impl RawType {
     /// Bytes of one element: 1, 2 or 4.
     #[must_use]
     pub const fn bytes(self) -> usize {
@@ -28,7 +28,7 @@ impl ElementType {
     }
 }
 
-impl fmt::Display for ElementType {
+impl fmt::Display for RawType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::I8 => "i8",
@@ -42,7 +42,7 @@ impl fmt::Display for ElementType {
 /// An element that a raw file can hold: `i8`, `i16`, `i32`, `f32`.
 pub trait RawElement: private::Words {
     /// Its type.
-    const TYPE: ElementType;
+    const TYPE: RawType;
 }
 
 /// An integer that stands for a number `q * scale`: `i8`, `i16`, `i32`.
@@ -85,7 +85,7 @@ macro_rules! element {
         }
 
         impl RawElement for $type {
-            const TYPE: ElementType = ElementType::$variant;
+            const TYPE: RawType = RawType::$variant;
         }
     };
 }

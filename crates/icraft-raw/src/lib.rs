@@ -10,10 +10,10 @@ mod scales;
 mod stage;
 
 pub use decode::{decode, decode_into};
-pub use element::{ElementType, QuantizedElement, RawElement, payload};
+pub use element::{QuantizedElement, RawElement, RawType, payload};
 pub use layout::{LayoutError, raw_shape, reverse_input_channels, to_framework_layout, to_raw_layout};
 pub use mapping::{Candidate, Closest, Evidence, InputChannels, MappingError, Match, match_parameters};
-pub use quantize::{IntegerGrid, IntegerRange, Quantized, TieRounding, quantize};
+pub use quantize::{IntegerGrid, IntegerRange, QuantizedValues, TieRounding, quantize};
 pub use raw::{Durability, Generation, RawEntry, RawError, RawFile, md5_hex, raw_bytes, write_raw};
-pub use scales::{Scales, ValueError};
+pub use scales::{TensorScales, ValueError};
 pub use stage::{BitWidth, Role, Stage};

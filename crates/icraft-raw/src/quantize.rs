@@ -1,7 +1,7 @@
 //! Real numbers to integers.
 
 use crate::element::QuantizedElement;
-use crate::{Scales, ValueError};
+use crate::{TensorScales, ValueError};
 
 /// Which integer is nearest to a number halfway between two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,7 +45,7 @@ impl IntegerGrid {
 
 /// A quantised tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Quantized<T> {
+pub struct QuantizedValues<T> {
     /// The integers, in the order of the numbers they stand for.
     pub values: Vec<T>,
     /// How many of them were clamped, because their number is nearest to an integer out of range.
@@ -62,9 +62,9 @@ pub struct Quantized<T> {
 /// for the first weight that is NaN or infinite.
 pub fn quantize<T: QuantizedElement>(
     weights: &[f32],
-    scales: Scales<'_>,
+    scales: TensorScales<'_>,
     grid: IntegerGrid,
-) -> Result<Quantized<T>, ValueError> {
+) -> Result<QuantizedValues<T>, ValueError> {
     if !(2..=8 * T::TYPE.bytes() as u32).contains(&grid.bits) {
         return Err(ValueError::Bits { bits: grid.bits, element: T::TYPE });
     }
@@ -83,8 +83,8 @@ fn nearest<T: QuantizedElement>(
     scales: &[f32],
     (least, greatest): (f64, f64),
     round: impl Fn(f64) -> f64,
-) -> Quantized<T> {
-    let mut quantized = Quantized { values: Vec::with_capacity(weights.len()), clamped: 0 };
+) -> QuantizedValues<T> {
+    let mut quantized = QuantizedValues { values: Vec::with_capacity(weights.len()), clamped: 0 };
     for weights in weights.chunks(scales.len()) {
         quantized.values.extend(weights.iter().zip(scales).map(|(&weight, &scale)| {
             let whole = round(f64::from(weight) / f64::from(scale));

@@ -1,10 +1,10 @@
-//! Scales of quantised parameters, and what can be wrong with numbers, integers and scales.
+//! TensorScales of quantised parameters, and what can be wrong with numbers, integers and scales.
 
-use crate::ElementType;
+use crate::RawType;
 
-/// What one step of an integer stands for: `real = q * scale`. Scales are finite and above 0.
+/// What one step of an integer stands for: `real = q * scale`. TensorScales are finite and above 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Scales<'s> {
+pub enum TensorScales<'s> {
     /// One scale for all elements.
     PerTensor(f32),
     /// One scale per output channel. Output channels are the last axis in the layout of raw files (height, width,
@@ -24,14 +24,14 @@ pub enum ValueError {
         /// The scale.
         scale: f32,
     },
-    /// Scales that cannot be those of the tensor.
+    /// TensorScales that cannot be those of the tensor.
     #[error(
         "{elements} elements cannot have {scales} scales; there is one for each output channel, the last axis"
     )]
     ScaleCount {
         /// Elements of the tensor.
         elements: usize,
-        /// Scales given.
+        /// TensorScales given.
         scales: usize,
     },
     /// Half an element at the end of a payload.
@@ -42,7 +42,7 @@ pub enum ValueError {
         /// Bytes of the payload.
         length: usize,
         /// The type asked for.
-        element: ElementType,
+        element: RawType,
     },
     /// A destination of another size.
     #[error("{elements} elements do not fit a destination of {destination}")]
@@ -66,11 +66,11 @@ pub enum ValueError {
         /// Bits asked for.
         bits: u32,
         /// The type of the elements.
-        element: ElementType,
+        element: RawType,
     },
 }
 
-impl<'s> Scales<'s> {
+impl<'s> TensorScales<'s> {
     /// The scales one after the other.
     pub(crate) fn as_slice(&'s self) -> &'s [f32] {
         match self {

@@ -1,6 +1,6 @@
 //! Which elements a raw file holds at which stage of compilation.
 
-use crate::ElementType;
+use crate::RawType;
 
 /// A stage of the compiler that leaves a pair of files, `NAME_STAGE.json` and `NAME_STAGE.raw`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,13 +37,13 @@ impl Stage {
     /// | quantized | 12 | i16 | i32 |
     /// | quantized | 16 | i16 | i32 |
     #[must_use]
-    pub const fn element_type(self, width: BitWidth, role: Role) -> ElementType {
+    pub const fn element_type(self, width: BitWidth, role: Role) -> RawType {
         match (self, width, role) {
-            (Self::Parsed | Self::Optimized | Self::Normed, _, _) => ElementType::F32,
-            (Self::Quantized, BitWidth::Eight, Role::Weight) => ElementType::I8,
+            (Self::Parsed | Self::Optimized | Self::Normed, _, _) => RawType::F32,
+            (Self::Quantized, BitWidth::Eight, Role::Weight) => RawType::I8,
             (Self::Quantized, BitWidth::Eight, Role::Bias)
-            | (Self::Quantized, BitWidth::Twelve | BitWidth::Sixteen, Role::Weight) => ElementType::I16,
-            (Self::Quantized, BitWidth::Twelve | BitWidth::Sixteen, Role::Bias) => ElementType::I32,
+            | (Self::Quantized, BitWidth::Twelve | BitWidth::Sixteen, Role::Weight) => RawType::I16,
+            (Self::Quantized, BitWidth::Twelve | BitWidth::Sixteen, Role::Bias) => RawType::I32,
         }
     }
 }

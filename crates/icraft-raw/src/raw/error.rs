@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::Generation;
-use crate::ElementType;
+use crate::RawType;
 
 /// Why a raw file could not be read, checked, changed or written. Rows count from 0 in the order of the table.
 #[derive(Debug, thiserror::Error)]
@@ -167,7 +167,7 @@ pub enum RawError {
         /// Bytes of the payload.
         length: u64,
         /// The type asked for.
-        element: ElementType,
+        element: RawType,
     },
     /// A tensor of the table that no size was given for.
     #[error("id {id} is in the raw file, but no size was given for it; list every parameter")]

@@ -1,6 +1,6 @@
 //! Everything that can be asked of bytes that claim to be a raw file. Part of a test and of a fuzz target.
 
-use icraft_raw::{RawElement, RawFile, Scales, decode, raw_bytes};
+use icraft_raw::{RawElement, RawFile, TensorScales, decode, raw_bytes};
 
 /// Reads a file in every way; panics when two ways disagree.
 pub(crate) fn exercise(bytes: &[u8]) {
@@ -29,7 +29,7 @@ fn views(file: &RawFile, id: u32) {
     view::<i16>(file, id, length);
     view::<i32>(file, id, length);
     view::<f32>(file, id, length);
-    let reals = bytes.map(|bytes| decode::<i8>(&bytes, Scales::PerTensor(1.0)));
+    let reals = bytes.map(|bytes| decode::<i8>(&bytes, TensorScales::PerTensor(1.0)));
     assert!(reals.is_ok_and(|reals| reals.is_ok_and(|reals| reals.len() == length)));
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use icraft_raw::{ElementType, Generation, RawEntry, RawError, RawFile, md5_hex, payload, raw_bytes};
+use icraft_raw::{Generation, RawEntry, RawError, RawFile, RawType, md5_hex, payload, raw_bytes};
 
 /// Three tensors out of order of their ids, the middle one empty.
 pub(crate) const TENSORS: [(u32, &[u8]); 3] = [(7, &[1, 2, 3, 4, 5]), (2, &[]), (9, &[6, 7, 8])];
@@ -142,7 +142,7 @@ fn a_mapped_file_lends_aligned_views() {
 fn views_need_whole_elements_within_the_file() {
     let file = RawFile::from_bytes(good(Generation::Xir)).unwrap();
     let partial = file.view::<i16>(7).unwrap_err();
-    assert!(matches!(partial, RawError::PartialElement { id: 7, length: 5, element: ElementType::I16 }));
+    assert!(matches!(partial, RawError::PartialElement { id: 7, length: 5, element: RawType::I16 }));
     assert_eq!(*file.view_sized::<i16>(7, 2).unwrap(), [0x0201, 0x0403]);
     let end = file.as_bytes().len() as u64;
     let address = end - 3;

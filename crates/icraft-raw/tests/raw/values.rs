@@ -1,7 +1,7 @@
 //! Integers from numbers and back, and which integers a stage has.
 
 use icraft_raw::{
-    BitWidth, ElementType, IntegerGrid, IntegerRange, QuantizedElement, Role, Scales, Stage, TieRounding,
+    BitWidth, IntegerGrid, IntegerRange, QuantizedElement, RawType, Role, Stage, TensorScales, TieRounding,
     ValueError, decode, decode_into, payload, quantize,
 };
 use proptest::prelude::*;
@@ -12,7 +12,7 @@ const EIGHT: IntegerGrid =
 #[test]
 fn stages_have_the_element_types_of_their_width() {
     use BitWidth::{Eight, Sixteen, Twelve};
-    use ElementType::{F32, I8, I16, I32};
+    use RawType::{F32, I8, I16, I32};
     for stage in [Stage::Parsed, Stage::Optimized, Stage::Normed] {
         for width in [Eight, Twelve, Sixteen] {
             assert_eq!(stage.element_type(width, Role::Weight), F32);
@@ -28,7 +28,7 @@ fn stages_have_the_element_types_of_their_width() {
         assert_eq!(BitWidth::from_bits(bits.0), Some(width));
     }
     assert_eq!(BitWidth::from_bits(10), None);
-    assert_eq!([F32, I8, I16, I32].map(ElementType::bytes), [4, 1, 2, 4]);
+    assert_eq!([F32, I8, I16, I32].map(RawType::bytes), [4, 1, 2, 4]);
     let suffixes = [Stage::Parsed, Stage::Optimized, Stage::Normed, Stage::Quantized].map(Stage::suffix);
     assert_eq!(suffixes, ["_parsed", "_optimized", "_normed", "_quantized"]);
 }
@@ -37,7 +37,7 @@ fn stages_have_the_element_types_of_their_width() {
 fn ties_go_away_from_zero_or_to_the_even_integer() {
     let weights = [0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 0.49999997, 1.4];
     let even = IntegerGrid { ties: TieRounding::HalfEven, ..EIGHT };
-    let one = Scales::PerTensor(1.0);
+    let one = TensorScales::PerTensor(1.0);
     assert_eq!(quantize::<i8>(&weights, one, EIGHT).unwrap().values, [1, 2, 3, -1, -2, -3, 0, 1]);
     assert_eq!(quantize::<i8>(&weights, one, even).unwrap().values, [0, 2, 2, 0, -2, -2, 0, 1]);
 }
@@ -52,8 +52,11 @@ fn a_quotient_that_only_f32_takes_for_a_tie_is_none() {
     for (weight, scale, tie, ties, expected) in rows {
         let (weight, scale) = (f32::from_bits(weight), f32::from_bits(scale));
         assert_eq!(weight / scale, tie);
-        let found =
-            quantize::<i16>(&[weight], Scales::PerTensor(scale), IntegerGrid { bits: 16, ties, ..EIGHT });
+        let found = quantize::<i16>(
+            &[weight],
+            TensorScales::PerTensor(scale),
+            IntegerGrid { bits: 16, ties, ..EIGHT },
+        );
         assert_eq!(found.unwrap().values, [expected]);
     }
 }
@@ -62,9 +65,9 @@ fn a_quotient_that_only_f32_takes_for_a_tie_is_none() {
 fn clamped_values_are_counted() {
     let weights = [200.0, 127.4, 127.5, -127.4, -127.6, -128.4, -128.6, 0.0];
     let full = IntegerGrid { range: IntegerRange::Full, ..EIGHT };
-    let symmetric = quantize::<i8>(&weights, Scales::PerTensor(1.0), EIGHT).unwrap();
+    let symmetric = quantize::<i8>(&weights, TensorScales::PerTensor(1.0), EIGHT).unwrap();
     assert_eq!((symmetric.values, symmetric.clamped), (vec![127, 127, 127, -127, -127, -127, -127, 0], 5));
-    let full = quantize::<i8>(&weights, Scales::PerTensor(1.0), full).unwrap();
+    let full = quantize::<i8>(&weights, TensorScales::PerTensor(1.0), full).unwrap();
     assert_eq!((full.values, full.clamped), (vec![127, 127, 127, -127, -128, -128, -128, 0], 3));
 }
 
@@ -74,16 +77,16 @@ fn every_width_ends_at_its_own_limits() {
     for (bits, greatest) in [(8u32, 127i64), (12, 2047), (16, 32767), (24, 8_388_607), (32, 2_147_483_647)] {
         let symmetric = IntegerGrid { bits, ..EIGHT };
         let full = IntegerGrid { range: IntegerRange::Full, ..symmetric };
-        let found = quantize::<i32>(&extreme, Scales::PerTensor(f32::MIN_POSITIVE), symmetric).unwrap();
+        let found = quantize::<i32>(&extreme, TensorScales::PerTensor(f32::MIN_POSITIVE), symmetric).unwrap();
         assert_eq!(
             (found.values.iter().map(|&q| i64::from(q)).collect(), found.clamped),
             (vec![greatest, -greatest], 2)
         );
-        let found = quantize::<i32>(&extreme, Scales::PerTensor(1.0), full).unwrap();
+        let found = quantize::<i32>(&extreme, TensorScales::PerTensor(1.0), full).unwrap();
         assert_eq!(found.values.iter().map(|&q| i64::from(q)).collect::<Vec<_>>(), [greatest, -greatest - 1]);
     }
     let twelve =
-        quantize::<i16>(&extreme, Scales::PerTensor(1.0), IntegerGrid { bits: 12, ..EIGHT }).unwrap();
+        quantize::<i16>(&extreme, TensorScales::PerTensor(1.0), IntegerGrid { bits: 12, ..EIGHT }).unwrap();
     assert_eq!(twelve.values, [2047, -2047]);
 }
 
@@ -91,7 +94,7 @@ fn every_width_ends_at_its_own_limits() {
 fn channels_have_scales_of_their_own() {
     // Two rows of three output channels.
     let weights = [1.0, 2.0, 3.0, -1.0, -2.0, -3.0];
-    let scales = Scales::PerChannel(&[0.5, 1.0, 1.5]);
+    let scales = TensorScales::PerChannel(&[0.5, 1.0, 1.5]);
     let found = quantize::<i8>(&weights, scales, EIGHT).unwrap();
     assert_eq!(found.values, [2, 2, 2, -2, -2, -2]);
     assert_eq!(decode::<i8>(&payload(&found.values), scales).unwrap(), weights);
@@ -101,35 +104,44 @@ fn channels_have_scales_of_their_own() {
 fn bad_scales_widths_and_numbers_are_refused() {
     let quantized = |weights: &[f32], scales| quantize::<i8>(weights, scales, EIGHT).unwrap_err();
     for scale in [0.0, -1.0, f32::INFINITY] {
-        assert_eq!(quantized(&[1.0], Scales::PerTensor(scale)), ValueError::Scale { channel: 0, scale });
+        assert_eq!(
+            quantized(&[1.0], TensorScales::PerTensor(scale)),
+            ValueError::Scale { channel: 0, scale }
+        );
         let second = [1.0, scale];
         assert_eq!(
-            decode::<i8>(&[1, 2], Scales::PerChannel(&second)),
+            decode::<i8>(&[1, 2], TensorScales::PerChannel(&second)),
             Err(ValueError::Scale { channel: 1, scale })
         );
     }
-    assert!(matches!(quantized(&[1.0], Scales::PerTensor(f32::NAN)), ValueError::Scale { channel: 0, .. }));
+    assert!(matches!(
+        quantized(&[1.0], TensorScales::PerTensor(f32::NAN)),
+        ValueError::Scale { channel: 0, .. }
+    ));
     let count = ValueError::ScaleCount { elements: 3, scales: 2 };
-    assert_eq!(quantized(&[1.0; 3], Scales::PerChannel(&[1.0; 2])), count);
+    assert_eq!(quantized(&[1.0; 3], TensorScales::PerChannel(&[1.0; 2])), count);
     assert_eq!(
-        decode::<i8>(&[], Scales::PerChannel(&[])),
+        decode::<i8>(&[], TensorScales::PerChannel(&[])),
         Err(ValueError::ScaleCount { elements: 0, scales: 0 })
     );
     assert_eq!(
-        quantized(&[0.0, f32::INFINITY], Scales::PerTensor(1.0)),
+        quantized(&[0.0, f32::INFINITY], TensorScales::PerTensor(1.0)),
         ValueError::NotFinite { index: 1, value: f32::INFINITY }
     );
-    assert!(matches!(quantized(&[f32::NAN], Scales::PerTensor(1.0)), ValueError::NotFinite { index: 0, .. }));
+    assert!(matches!(
+        quantized(&[f32::NAN], TensorScales::PerTensor(1.0)),
+        ValueError::NotFinite { index: 0, .. }
+    ));
     for (bits, fits) in [(1, false), (2, true), (8, true), (9, false), (0, false), (u32::MAX, false)] {
-        let found = quantize::<i8>(&[0.0], Scales::PerTensor(1.0), IntegerGrid { bits, ..EIGHT });
+        let found = quantize::<i8>(&[0.0], TensorScales::PerTensor(1.0), IntegerGrid { bits, ..EIGHT });
         assert_eq!(found.is_ok(), fits, "{bits} bits");
-        assert!(fits || found == Err(ValueError::Bits { bits, element: ElementType::I8 }));
+        assert!(fits || found == Err(ValueError::Bits { bits, element: RawType::I8 }));
     }
-    let partial = ValueError::PartialElement { length: 3, element: ElementType::I16 };
-    assert_eq!(decode::<i16>(&[0; 3], Scales::PerTensor(1.0)), Err(partial));
+    let partial = ValueError::PartialElement { length: 3, element: RawType::I16 };
+    assert_eq!(decode::<i16>(&[0; 3], TensorScales::PerTensor(1.0)), Err(partial));
     let mut short = [9.0];
     assert_eq!(
-        decode_into::<i16>(&[0; 4], Scales::PerTensor(1.0), &mut short),
+        decode_into::<i16>(&[0; 4], TensorScales::PerTensor(1.0), &mut short),
         Err(ValueError::Destination { elements: 2, destination: 1 })
     );
     assert_eq!(short, [9.0]);
@@ -142,7 +154,7 @@ fn naive<T: Copy + Into<f64>>(values: &[T], scales: &[f32]) -> Vec<u32> {
 }
 
 fn decoded<T: QuantizedElement>(values: &[T], scales: &[f32]) -> Vec<u32> {
-    let reals = decode::<T>(&payload(values), Scales::PerChannel(scales)).unwrap();
+    let reals = decode::<T>(&payload(values), TensorScales::PerChannel(scales)).unwrap();
     reals.iter().map(|real| real.to_bits()).collect()
 }
 
@@ -160,7 +172,7 @@ proptest! {
         prop_assert_eq!(decoded(&longs, &scales), naive(&longs, &scales));
         prop_assert_eq!(decoded(&words, &scales), naive(&words, &scales));
         prop_assert_eq!(decoded(&bytes, &scales), naive(&bytes, &scales));
-        let one = decode::<i16>(&payload(&words), Scales::PerTensor(scales[0])).unwrap();
+        let one = decode::<i16>(&payload(&words), TensorScales::PerTensor(scales[0])).unwrap();
         prop_assert_eq!(one.iter().map(|r| r.to_bits()).collect::<Vec<_>>(), naive(&words, &scales[..1]));
     }
 
@@ -170,9 +182,9 @@ proptest! {
         scale in 1e-6f32..10.0,
         ties in prop::sample::select(vec![TieRounding::HalfAway, TieRounding::HalfEven]),
     ) {
-        let reals = decode::<i16>(&payload(&values), Scales::PerTensor(scale)).unwrap();
+        let reals = decode::<i16>(&payload(&values), TensorScales::PerTensor(scale)).unwrap();
         let grid = IntegerGrid { bits: 16, range: IntegerRange::Symmetric, ties };
-        let again = quantize::<i16>(&reals, Scales::PerTensor(scale), grid).unwrap();
+        let again = quantize::<i16>(&reals, TensorScales::PerTensor(scale), grid).unwrap();
         prop_assert_eq!((again.values, again.clamped), (values, 0));
     }
 }
