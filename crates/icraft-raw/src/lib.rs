@@ -20,6 +20,7 @@ pub use stage::{BitWidth, Role, Stage};
 mod csv;
 mod decimal;
 mod expression;
+mod network;
 mod words;
 
 pub use csv::{
@@ -28,4 +29,9 @@ pub use csv::{
     read_raws_file, write_ftmps, write_mix_config, write_raws,
 };
 pub use expression::{ExpressionError, Layout, NormRatios, PerAxis, Scale, Scales, StorageType};
+pub use network::{
+    AddRatios, Attributes, Calibrated, Checksum, Document, ElementType, FeatureMap, FeatureRatio, Network,
+    NetworkError, Normalized, Operation, Param, ParamSlot, Quantized, SiluRatios, TensorAttributes,
+    legacy_feature_map_ids,
+};
 pub use words::{Generation, Granularity, SaturationMethod, UnknownWord};

@@ -27,6 +27,19 @@ impl<T: Copy + PartialEq> PerAxis<T> {
         Self { axis, runs, count: values.len() }
     }
 
+    /// Runs of `(count, value)`, which need not differ from their neighbours.
+    ///
+    /// # Errors
+    ///
+    /// If a run is empty, or if no `usize` holds the number of values. Places in the error are positions in `runs`.
+    pub fn from_runs(axis: Option<i32>, runs: &[(usize, T)]) -> Result<Self, ExpressionError> {
+        let mut list = Self { axis, runs: Vec::with_capacity(runs.len()), count: 0 };
+        for (at, &(length, value)) in runs.iter().enumerate() {
+            list.push(at, length, value)?;
+        }
+        Ok(list)
+    }
+
     /// The axis that the values lie along, negative from the end; none where the file names none.
     ///
     /// In hardware layouts (`NCHWc32`) it is an axis of the tensor before its channels were split.
@@ -91,6 +104,9 @@ impl<T: Copy + PartialEq> PerAxis<T> {
     }
 
     fn push(&mut self, at: usize, length: usize, value: T) -> Result<(), ExpressionError> {
+        if length == 0 {
+            return Err(ExpressionError::EmptyRun { at });
+        }
         self.count = self.count.checked_add(length).ok_or(ExpressionError::TooManyChannels { at })?;
         match self.runs.last_mut() {
             Some(last) if last.1 == value => last.0 += length,
@@ -120,7 +136,7 @@ fn run_length(cursor: &mut Cursor<'_>) -> Result<usize, ExpressionError> {
     cursor.at = at;
     let length = cursor.integer("run length")?;
     cursor.expect("*")?;
-    if length == 0 { Err(ExpressionError::EmptyRun { at }) } else { Ok(length) }
+    Ok(length)
 }
 
 impl<T: fmt::Display> fmt::Display for PerAxis<T> {
