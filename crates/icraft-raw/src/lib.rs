@@ -17,18 +17,26 @@ pub use quantize::{IntegerGrid, IntegerRange, QuantizedValues, TieRounding, quan
 pub use raw::{Durability, Generation, RawEntry, RawError, RawFile, md5_hex, raw_bytes, write_raw};
 pub use scales::{TensorScales, ValueError};
 pub use stage::{BitWidth, Role, Stage};
+mod config;
 mod csv;
 mod decimal;
 mod expression;
+mod names;
 mod network;
 mod words;
 
+pub use config::{
+    CONFIG_KEYS, CalibrationList, Config, ConfigError, ConfigFormat, ConfigKey, ConfigWarning, DumpFormat,
+    ElementKind, ForwardMode, GenerateConfig, IniFault, MixPrecision, OptimizeConfig, ParseConfig,
+    QuantizeConfig, RunConfig, Section, StageFiles, Switch, ValueKind,
+};
 pub use csv::{
     BiasRule, CsvError, FtmpColumns, FtmpRow, MixRow, NumberFault, ParamsAndOutput, Profile, RawColumns,
     RawRow, ScaleRule, read_ftmps, read_ftmps_file, read_mix_config, read_mix_config_file, read_raws,
     read_raws_file, write_ftmps, write_mix_config, write_raws,
 };
 pub use expression::{ExpressionError, Layout, NormRatios, PerAxis, Scale, Scales, StorageType};
+pub use names::{Log, Stage};
 pub use network::{
     AddRatios, Attributes, Calibrated, Checksum, Document, ElementType, FeatureMap, FeatureRatio, Network,
     NetworkError, Normalized, Operation, Param, ParamSlot, Quantized, SiluRatios, TensorAttributes,

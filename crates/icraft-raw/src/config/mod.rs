@@ -1,0 +1,118 @@
+//! Configurations of the compiler's stages.
+
+mod calibration;
+mod entries;
+mod error;
+mod keys;
+mod literal;
+mod nearest;
+mod stages;
+mod values;
+
+pub use calibration::CalibrationList;
+pub use error::{ConfigError, IniFault};
+pub use keys::{CONFIG_KEYS, ConfigKey, Section, ValueKind};
+pub use nearest::ConfigWarning;
+pub use stages::{GenerateConfig, OptimizeConfig, ParseConfig, QuantizeConfig, RunConfig, StageFiles};
+pub use values::{DumpFormat, ElementKind, ForwardMode, MixPrecision, Switch};
+
+use crate::Generation;
+use keys::Section as S;
+use std::path::Path;
+use values::Settings;
+
+/// The format of a configuration, which tells its generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ConfigFormat {
+    /// The earlier generation's.
+    Ini,
+    /// The later generation's.
+    Toml,
+}
+
+/// A configuration. Sections that the file lacks are none; paths are as written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The generation that the format belongs to.
+    pub generation: Generation,
+    /// `[parse]`
+    pub parse: Option<ParseConfig>,
+    /// `[optimize]`
+    pub optimize: Option<OptimizeConfig>,
+    /// `[quantize]`
+    pub quantize: Option<QuantizeConfig>,
+    /// `[adapt]`, which has the keys of `[optimize]`
+    pub adapt: Option<OptimizeConfig>,
+    /// `[generate]`
+    pub generate: Option<GenerateConfig>,
+    /// `[run]`
+    pub run: Option<RunConfig>,
+    /// Settings and sections that nothing is known of, in the order of their lines.
+    pub warnings: Vec<ConfigWarning>,
+}
+
+impl Config {
+    /// Reads the text of a configuration.
+    ///
+    /// # Errors
+    ///
+    /// A [`ConfigError`] with the line and key that is wrong. What is merely unknown ends up in `warnings`.
+    pub fn read(text: &str, format: ConfigFormat) -> Result<Self, ConfigError> {
+        let (mut entries, generation) = match format {
+            ConfigFormat::Ini => (entries::read_ini(text)?, Generation::Legacy),
+            ConfigFormat::Toml => (entries::read_toml(text)?, Generation::Xir),
+        };
+        let settings = Settings::read(&mut entries, generation)?;
+        entries.warnings.sort_by_key(|warning| warning.line);
+        let has = |section| entries.sections.contains(&section);
+        let config = Self {
+            generation,
+            parse: has(S::Parse).then(|| ParseConfig::new(&settings)),
+            optimize: has(S::Optimize).then(|| OptimizeConfig::new(&settings, S::Optimize)),
+            quantize: has(S::Quantize).then(|| QuantizeConfig::new(&settings, generation)),
+            adapt: has(S::Adapt).then(|| OptimizeConfig::new(&settings, S::Adapt)),
+            generate: has(S::Generate).then(|| GenerateConfig::new(&settings)),
+            run: has(S::Run).then(|| RunConfig::new(&settings)),
+            warnings: entries.warnings,
+        };
+        config.check_widths(&settings)?;
+        Ok(config)
+    }
+
+    /// Reads a configuration file; its name ends in `.ini` or `.toml`.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Extension`], [`ConfigError::File`], and those of [`Config::read`].
+    pub fn from_path(path: &Path) -> Result<Self, ConfigError> {
+        let format = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("ini") => ConfigFormat::Ini,
+            Some("toml") => ConfigFormat::Toml,
+            _ => return Err(ConfigError::Extension { path: path.to_owned() }),
+        };
+        let text = std::fs::read_to_string(path);
+        Self::read(&text.map_err(|cause| ConfigError::File { path: path.to_owned(), cause })?, format)
+    }
+
+    fn check_widths(&self, settings: &Settings) -> Result<(), ConfigError> {
+        let qbits = self.generate.as_ref().and_then(|generate| generate.qbits);
+        let (Some(qbits), Some(quantize)) = (qbits, &self.quantize) else { return Ok(()) };
+        if qbits == quantize.bits {
+            return Ok(());
+        }
+        Err(ConfigError::WidthsDiffer {
+            line: settings.line(S::Generate, "qbits"),
+            qbits,
+            bits: quantize.bits,
+        })
+    }
+}
+
+/// Bytes of a text that an error shows.
+const SHOWN: usize = 48;
+
+/// The start of `text`, for errors.
+fn shown(text: &str) -> String {
+    let end = (0..=text.len().min(SHOWN)).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+    text[..end].to_owned()
+}
