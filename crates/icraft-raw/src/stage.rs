@@ -1,49 +1,26 @@
 //! Which elements a raw file holds at which stage of compilation.
 
-use crate::RawType;
-
-/// A stage of the compiler that leaves a pair of files, `NAME_STAGE.json` and `NAME_STAGE.raw`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Stage {
-    /// The framework's network as it was read.
-    Parsed,
-    /// After the float rewrites.
-    Optimized,
-    /// After normalisation of feature maps, the last stage in float. Legacy only; 3.x keeps it to itself.
-    Normed,
-    /// After quantisation. Later stages have the same element types.
-    Quantized,
-}
+use crate::{RawType, Stage};
 
 impl Stage {
-    /// What the stage appends to the network's name: `_parsed`, `_optimized`, `_normed`, `_quantized`.
-    #[must_use]
-    pub const fn suffix(self) -> &'static str {
-        match self {
-            Self::Parsed => "_parsed",
-            Self::Optimized => "_optimized",
-            Self::Normed => "_normed",
-            Self::Quantized => "_quantized",
-        }
-    }
-
     /// The type of a parameter's elements in the legacy raw file of this stage. Files of the later generation follow
     /// the same rule, but name the type in their json, which is what counts.
     ///
     /// | stage | width | weight | bias |
     /// |---|---|---|---|
     /// | before quantisation | any | f32 | f32 |
-    /// | quantized | 8 | i8 | i16 |
-    /// | quantized | 12 | i16 | i32 |
-    /// | quantized | 16 | i16 | i32 |
+    /// | quantized and later | 8 | i8 | i16 |
+    /// | quantized and later | 12 | i16 | i32 |
+    /// | quantized and later | 16 | i16 | i32 |
     #[must_use]
     pub const fn element_type(self, width: BitWidth, role: Role) -> RawType {
         match (self, width, role) {
             (Self::Parsed | Self::Optimized | Self::Normed, _, _) => RawType::F32,
-            (Self::Quantized, BitWidth::Eight, Role::Weight) => RawType::I8,
-            (Self::Quantized, BitWidth::Eight, Role::Bias)
-            | (Self::Quantized, BitWidth::Twelve | BitWidth::Sixteen, Role::Weight) => RawType::I16,
-            (Self::Quantized, BitWidth::Twelve | BitWidth::Sixteen, Role::Bias) => RawType::I32,
+            (_, BitWidth::Eight, Role::Weight) => RawType::I8,
+            (_, BitWidth::Eight, Role::Bias) | (_, BitWidth::Twelve | BitWidth::Sixteen, Role::Weight) => {
+                RawType::I16
+            }
+            (_, BitWidth::Twelve | BitWidth::Sixteen, Role::Bias) => RawType::I32,
         }
     }
 }

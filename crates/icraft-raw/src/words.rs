@@ -18,15 +18,6 @@ impl fmt::Display for UnknownWord {
 
 impl std::error::Error for UnknownWord {}
 
-/// The two lines of the toolchain, whose files differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Generation {
-    /// Icraft 1.1 and 2.0: ini configurations, `operations` in the json.
-    Legacy,
-    /// Icraft 3.x: toml configurations, `ops` in the json, types as expressions.
-    Xir,
-}
-
 /// How a saturation point is found from a histogram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
