@@ -10,6 +10,8 @@ mod layout;
 mod mapping;
 mod names;
 mod network;
+#[cfg(feature = "program")]
+mod program;
 mod quantize;
 mod raw;
 mod scales;
@@ -36,6 +38,10 @@ pub use network::{
     AddRatios, Attributes, Calibrated, Checksum, Document, ElementType, FeatureMap, FeatureRatio, Network,
     NetworkError, Normalized, Operation, Param, ParamSlot, Quantized, SiluRatios, TensorAttributes,
     legacy_feature_map_ids,
+};
+#[cfg(feature = "program")]
+pub use program::{
+    InputTransform, ProgramError, Simulation, describe, integers, normalized, payloads, program, transformed,
 };
 pub use quantize::{IntegerGrid, IntegerRange, QuantizedValues, TieRounding, quantize};
 pub use raw::{Durability, Generation, RawEntry, RawError, RawFile, md5_hex, raw_bytes, write_raw};

@@ -1,0 +1,11 @@
+//! Networks of Icraft and programs: from a graph to the json and raw of every stage, and from these to a program that runs as the
+//! accelerator would.
+
+mod describe;
+mod error;
+mod lower;
+mod operation;
+
+pub use describe::{InputTransform, describe, integers, normalized, payloads, transformed};
+pub use error::ProgramError;
+pub use lower::{Simulation, program};
