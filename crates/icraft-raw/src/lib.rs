@@ -5,6 +5,7 @@ mod csv;
 mod decimal;
 mod decode;
 mod element;
+mod excerpt;
 mod expression;
 mod layout;
 mod mapping;

@@ -4,7 +4,7 @@ use super::error::{ConfigError, IniFault};
 use super::keys::Section;
 use super::literal::Literal;
 use super::nearest::ConfigWarning;
-use super::shown;
+use crate::excerpt::excerpt;
 use std::collections::HashMap;
 use toml::de::{DeTable, DeValue};
 
@@ -48,7 +48,7 @@ pub(super) fn read_ini(text: &str) -> Result<Entries, ConfigError> {
     // none before the first section; then the section, if it is a known one
     let mut current = None;
     for (line, content) in text.lines().enumerate().map(|(index, content)| (index + 1, content.trim())) {
-        let fault = |fault| ConfigError::Ini { line, text: shown(content), fault };
+        let fault = |fault| ConfigError::Ini { line, text: excerpt(content), fault };
         if content.is_empty() || content.starts_with(['#', ';']) {
             continue;
         }
@@ -60,7 +60,7 @@ pub(super) fn read_ini(text: &str) -> Result<Entries, ConfigError> {
         let (key, value) = setting(content).map_err(fault)?;
         let Some(section) = current.ok_or_else(|| fault(IniFault::NoSection))? else { continue };
         if let Some(earlier) = seen.insert((section, key), line) {
-            return Err(ConfigError::Duplicate { line, earlier, section, key: shown(key) });
+            return Err(ConfigError::Duplicate { line, earlier, section, key: excerpt(key) });
         }
         if !value.is_empty() {
             let value = Literal::Text(value.to_owned());
@@ -81,8 +81,8 @@ fn setting(content: &str) -> Result<(&str, &str), IniFault> {
 pub(super) fn read_toml(text: &str) -> Result<Entries, ConfigError> {
     let lines = LineStarts::new(text);
     let document = DeTable::parse(text).map_err(|cause| ConfigError::Toml {
-        line: lines.line(cause.span().map_or(0, |span| span.start)),
-        message: shown(cause.message()),
+        line: cause.span().map(|span| lines.line(span.start)),
+        message: excerpt(cause.message()),
     })?;
     let mut found = Entries::default();
     for (name, value) in document.get_ref() {

@@ -41,10 +41,10 @@ pub enum ConfigError {
         path: PathBuf,
     },
     /// Text that is not toml.
-    #[error("line {line}: {message}")]
+    #[error("{}{message}", line.map_or_else(|| "not usable as toml: ".to_owned(), |line| format!("line {line}: ")))]
     Toml {
-        /// The line.
-        line: usize,
+        /// The line, if the reader of toml gave a place.
+        line: Option<usize>,
         /// What the reader of toml said.
         message: String,
     },

@@ -1,6 +1,6 @@
 //! Values as they stand in a file, before a key says what they mean.
 
-use super::shown;
+use crate::excerpt::excerpt;
 use toml::de::DeValue;
 
 /// A value of either format; ini knows texts only.
@@ -36,7 +36,7 @@ impl Literal {
     /// For errors.
     pub(super) fn describe(&self) -> String {
         match self {
-            Self::Text(text) => format!("{:?}", shown(text)),
+            Self::Text(text) => format!("{:?}", excerpt(text)),
             Self::Integer(value) => value.to_string(),
             Self::Float(value) => value.to_string(),
             Self::Flag(value) => value.to_string(),

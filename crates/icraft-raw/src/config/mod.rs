@@ -107,12 +107,3 @@ impl Config {
         })
     }
 }
-
-/// Bytes of a text that an error shows.
-const SHOWN: usize = 48;
-
-/// The start of `text`, for errors.
-fn shown(text: &str) -> String {
-    let end = (0..=text.len().min(SHOWN)).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
-    text[..end].to_owned()
-}

@@ -1,8 +1,8 @@
 //! Warnings of unknown names, with the known name that is nearest.
 
 use super::keys::{Section, keys_of};
-use super::shown;
 use crate::Generation;
+use crate::excerpt::excerpt;
 use std::fmt;
 
 /// Longest name that is compared; no known name comes near it.
@@ -24,16 +24,16 @@ pub struct ConfigWarning {
 impl ConfigWarning {
     pub(super) fn section(line: usize, name: &str) -> Self {
         let nearest = nearest(name, Section::ALL.into_iter().map(Section::name));
-        Self { line, section: shown(name), key: None, nearest }
+        Self { line, section: excerpt(name), key: None, nearest }
     }
 
     pub(super) fn outside_sections(line: usize, key: &str) -> Self {
-        Self { line, section: String::new(), key: Some(shown(key)), nearest: None }
+        Self { line, section: String::new(), key: Some(excerpt(key)), nearest: None }
     }
 
     pub(super) fn key(line: usize, section: Section, key: &str, generation: Generation) -> Self {
         let nearest = nearest(key, keys_of(section, generation).map(|key| key.name));
-        Self { line, section: section.name().to_owned(), key: Some(shown(key)), nearest }
+        Self { line, section: section.name().to_owned(), key: Some(excerpt(key)), nearest }
     }
 }
 

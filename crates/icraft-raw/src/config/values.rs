@@ -213,8 +213,10 @@ fn is_permutation(order: &[usize]) -> bool {
 }
 
 fn switch(literal: &Literal) -> Option<Switch> {
-    if let Some(flag) = literal.flag() {
-        return Some(Switch::All(flag));
+    match literal {
+        Literal::Flag(flag) => return Some(Switch::All(*flag)),
+        Literal::Text(word) if word == "true" || word == "false" => return Some(Switch::All(word == "true")),
+        _ => {}
     }
     let ids: Option<Vec<i64>> = literal.elements(',')?.iter().map(Literal::integer).collect();
     ids.map(Switch::Ids)

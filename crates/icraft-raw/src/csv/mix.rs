@@ -2,8 +2,9 @@
 //!
 //! Two headers are known; the later one is written. Cells `a;b` speak of the operation's parameters and of its output.
 
-use super::table::{Row, SeenIds, rows, shown};
+use super::table::{Row, SeenIds, rows};
 use super::{CsvError, access};
+use crate::excerpt::excerpt;
 use crate::words::{Granularity, SaturationMethod};
 use std::fmt::Display;
 use std::path::Path;
@@ -82,7 +83,7 @@ fn columns(header: Option<Row<'_>>) -> Result<Columns, CsvError> {
     match found.as_str() {
         LATER => Ok(Columns { bits: 3, saturation: 4, per: 5, order: Some(6) }),
         EARLIER => Ok(Columns { bits: 5, saturation: 6, per: 7, order: None }),
-        _ => Err(CsvError::UnknownHeader { found: shown(&found), known: KNOWN }),
+        _ => Err(CsvError::UnknownHeader { found: excerpt(&found), known: KNOWN }),
     }
 }
 
@@ -134,7 +135,7 @@ fn pair<T: FromStr>(
 }
 
 fn word(row: &Row<'_>, column: usize, name: &'static str, expected: &'static str) -> CsvError {
-    let text = shown(row.cells.get(column).copied().unwrap_or_default());
+    let text = excerpt(row.cells.get(column).copied().unwrap_or_default());
     CsvError::Word { row: row.number, column, name, text, expected }
 }
 

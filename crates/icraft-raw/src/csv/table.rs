@@ -1,10 +1,8 @@
 //! Rows and cells of a csv file whose cells are never quoted.
 
 use super::CsvError;
+use crate::excerpt::excerpt;
 use std::collections::HashMap;
-
-/// Bytes of a cell that an error shows.
-const SHOWN: usize = 48;
 
 /// One line, split at commas.
 #[derive(Debug)]
@@ -27,7 +25,7 @@ impl<'t> Row<'t> {
 
     pub(super) fn id(&self, column: usize, name: &'static str) -> Result<i64, CsvError> {
         let text = self.cell(column, name)?;
-        text.parse().map_err(|_| CsvError::Id { row: self.number, column, text: shown(text) })
+        text.parse().map_err(|_| CsvError::Id { row: self.number, column, text: excerpt(text) })
     }
 
     /// `AxBxC`; an empty cell is an empty list.
@@ -37,7 +35,7 @@ impl<'t> Row<'t> {
             return Ok(Vec::new());
         }
         let dimensions: Result<_, _> = text.split('x').map(str::parse).collect();
-        dimensions.map_err(|_| CsvError::Size { row: self.number, column, text: shown(text) })
+        dimensions.map_err(|_| CsvError::Size { row: self.number, column, text: excerpt(text) })
     }
 }
 
@@ -93,10 +91,4 @@ impl SeenIds {
             None => Ok(()),
         }
     }
-}
-
-/// The start of `text`, for errors.
-pub(super) fn shown(text: &str) -> String {
-    let end = (0..=text.len().min(SHOWN)).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
-    text[..end].to_owned()
 }

@@ -5,7 +5,8 @@
 
 use super::CsvError;
 use super::error::NumberFault;
-use super::table::{Row, shown};
+use super::table::Row;
+use crate::excerpt::excerpt;
 
 /// Values that the run lengths of one file may add up to (16 MiB of f32).
 const RUN_VALUES: usize = 1 << 22;
@@ -84,7 +85,7 @@ impl VectorReader {
 
 fn number_error(row: &Row<'_>, column: Column, token: &str, fault: NumberFault) -> CsvError {
     let Column { index, name } = column;
-    CsvError::Number { row: row.number, column: index, name, text: shown(token), fault }
+    CsvError::Number { row: row.number, column: index, name, text: excerpt(token), fault }
 }
 
 /// More values than any count that is allowed are refused before they are stored.

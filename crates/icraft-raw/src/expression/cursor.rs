@@ -1,9 +1,7 @@
 //! Reads an expression from left to right.
 
 use super::ExpressionError;
-
-/// Bytes of the text that an error shows.
-const SHOWN: usize = 24;
+use crate::excerpt::excerpt;
 
 /// An expression, and how much of it has been read.
 #[derive(Debug)]
@@ -23,7 +21,7 @@ impl<'t> Cursor<'t> {
 
     /// The error that `expected` does not stand here.
     pub(super) fn expected(&self, expected: &'static str) -> ExpressionError {
-        ExpressionError::Expected { at: self.at, expected, found: shown(self.rest()) }
+        ExpressionError::Expected { at: self.at, expected, found: excerpt(self.rest()) }
     }
 
     /// Whether `symbol` stands here.
@@ -77,7 +75,7 @@ impl<'t> Cursor<'t> {
         let text = self.word();
         let plain = text.strip_prefix('-').unwrap_or(text).bytes().all(|b| b.is_ascii_digit());
         let value = text.parse().ok().filter(|_| plain);
-        value.ok_or_else(|| ExpressionError::Integer { at, text: shown(text), expected: range })
+        value.ok_or_else(|| ExpressionError::Integer { at, text: excerpt(text), expected: range })
     }
 
     /// A finite number that is zero or more.
@@ -98,11 +96,6 @@ impl<'t> Cursor<'t> {
         let at = self.at;
         let text = self.word();
         let value = text.parse().ok().filter(|v: &f32| v.is_finite() && v.is_sign_positive() && allowed(*v));
-        value.ok_or_else(|| ExpressionError::Number { at, text: shown(text), expected })
+        value.ok_or_else(|| ExpressionError::Number { at, text: excerpt(text), expected })
     }
-}
-
-fn shown(text: &str) -> String {
-    let end = (0..=text.len().min(SHOWN)).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
-    text[..end].to_owned()
 }

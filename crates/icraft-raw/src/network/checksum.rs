@@ -1,7 +1,7 @@
 //! The MD5 sum that a json holds of its raw file.
 
 use super::NetworkError;
-use super::fields::shown;
+use crate::excerpt::excerpt;
 use md5::{Digest, Md5};
 use std::fmt;
 use std::str::FromStr;
@@ -33,7 +33,7 @@ impl FromStr for Checksum {
             Some(digits) if digits.len() == 32 => {
                 Ok(Self(std::array::from_fn(|i| digits[2 * i] << 4 | digits[2 * i + 1])))
             }
-            _ => Err(NetworkError::Checksum { text: shown(text) }),
+            _ => Err(NetworkError::Checksum { text: excerpt(text) }),
         }
     }
 }

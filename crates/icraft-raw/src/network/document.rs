@@ -2,8 +2,8 @@
 
 use super::NetworkError;
 use super::checksum::Checksum;
-use super::fields::shown;
 use crate::Generation;
+use crate::excerpt::excerpt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
@@ -53,7 +53,7 @@ impl<'t> Document<'t> {
     pub fn checksum(&self) -> Result<Checksum, NetworkError> {
         let raw = self.required(keys(self.generation()?).0)?;
         let text: Result<String, _> = serde_json::from_str(raw.get());
-        text.map_err(|_| NetworkError::Checksum { text: shown(raw.get()) })?.parse()
+        text.map_err(|_| NetworkError::Checksum { text: excerpt(raw.get()) })?.parse()
     }
 
     /// The text with the checksum of `raw`, the bytes of the whole raw file, in place of the old one, and where the text

@@ -14,9 +14,6 @@ use std::str::FromStr;
 /// Further keys of an object, in the order of their names.
 pub type Attributes = BTreeMap<String, Value>;
 
-/// Bytes of a string that an error shows.
-const SHOWN: usize = 48;
-
 /// Where a value lies.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Place<'p> {
@@ -141,10 +138,4 @@ pub(super) fn wrong_type(value: &Value, place: &Place<'_>, expected: &'static st
         Value::Object(_) => "an object",
     };
     NetworkError::WrongType { path: place.to_string(), expected, found }
-}
-
-/// The start of `text`, for errors.
-pub(super) fn shown(text: &str) -> String {
-    let end = (0..=text.len().min(SHOWN)).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
-    text[..end].to_owned()
 }

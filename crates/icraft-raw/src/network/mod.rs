@@ -23,6 +23,7 @@ pub use numbering::legacy_feature_map_ids;
 pub use ratios::{AddRatios, FeatureRatio, SiluRatios};
 
 use crate::Generation;
+use crate::excerpt::excerpt;
 use fields::{Fields, Place};
 use serde_json::Value;
 use std::collections::HashSet;
@@ -96,7 +97,7 @@ fn read_checksum(value: Value, place: &Place<'_>) -> Result<Checksum, NetworkErr
     let text = fields::text(value, place)?;
     text.parse().map_err(|_| NetworkError::Value {
         path: place.to_string(),
-        found: fields::shown(&text),
+        found: excerpt(&text),
         expected: "an MD5 checksum of 32 hexadecimal digits",
     })
 }

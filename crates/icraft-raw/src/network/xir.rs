@@ -4,6 +4,7 @@ use super::NetworkError;
 use super::element::{TYPE_KEY, read_element, string, write_element};
 use super::fields::{Attributes, Fields, Place, count, each, expression, integer, text};
 use super::model::{FeatureMap, Network, Operation, Param, ParamSlot, TensorAttributes};
+use crate::excerpt::excerpt;
 use crate::{ElementType, Generation, Layout};
 use serde_json::{Value, json};
 
@@ -113,7 +114,7 @@ fn read_tensor(
     let found = fields.required(TYPE_KEY, text)?;
     if found != class {
         let path = Place::Key(place, TYPE_KEY).to_string();
-        return Err(NetworkError::Value { path, found: super::fields::shown(&found), expected: class });
+        return Err(NetworkError::Value { path, found: excerpt(&found), expected: class });
     }
     Ok(Tensor {
         id: fields.required("v_id", integer)?,
