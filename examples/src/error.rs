@@ -249,6 +249,44 @@ pub enum Error {
     /// Analysis and selection.
     #[error(transparent)]
     Analyze(#[from] AnalysisError),
+    /// A key that a configuration has to have.
+    #[error("{}: {key} is needed", config.display())]
+    IcraftKey {
+        /// The configuration.
+        config: PathBuf,
+        /// What is needed.
+        key: &'static str,
+    },
+    /// A configuration of Icraft.
+    #[error("{}: {source}", path.display())]
+    IcraftConfig {
+        /// The configuration.
+        path: PathBuf,
+        /// What is wrong.
+        source: icraft_raw::ConfigError,
+    },
+    /// A json and a raw file that don't belong together.
+    #[error("{}: has the checksum {found}, its json wants {expected}; they don't belong together", path.display())]
+    IcraftChecksum {
+        /// The raw file.
+        path: PathBuf,
+        /// Its checksum.
+        found: String,
+        /// That of the json.
+        expected: String,
+    },
+    /// A raw file.
+    #[error(transparent)]
+    IcraftRaw(#[from] icraft_raw::RawError),
+    /// The json of a network.
+    #[error(transparent)]
+    IcraftNetwork(#[from] icraft_raw::NetworkError),
+    /// A network of Icraft as a program.
+    #[error(transparent)]
+    IcraftProgram(#[from] icraft_raw::ProgramError),
+    /// The layout of a tensor.
+    #[error(transparent)]
+    IcraftLayout(#[from] icraft_raw::LayoutError),
     /// Evaluation.
     #[error(transparent)]
     Evaluate(#[from] coco_eval::Error),

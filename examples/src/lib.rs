@@ -24,6 +24,7 @@ pub mod dataset;
 pub mod demo;
 pub mod error;
 pub mod figures;
+pub mod icraft;
 pub mod images;
 pub mod inputs;
 pub mod methods;

@@ -1,6 +1,8 @@
 //! Networks as the programs use them: from a checkpoint, or saved by `quantize`.
 
 use crate::error::{Error, Result};
+use crate::icraft::evaluate::load_program;
+use icraft_raw::Simulation;
 use nn_graph::{BUILTIN_MODELS, Checkpoint, Definition, Graph, Params};
 use ptq::{Fusion, expected_inputs, lower_float};
 use quant_core::{Executor, Format, Program, Values};
@@ -142,7 +144,18 @@ impl Network {
     /// # Errors
     /// If the file is not one, or is damaged.
     pub fn load_program(path: &Path) -> Result<Self> {
-        let program = Program::load(path)?;
+        Self::of_program(Program::load(path)?, path)
+    }
+
+    /// Reads a network of Icraft, json with the raw file beside it, which `icraft-compile` wrote.
+    ///
+    /// # Errors
+    /// If they don't belong together, can't be run, or lack the notes on the head.
+    pub fn load_pair(json: &Path, simulation: Simulation) -> Result<Self> {
+        Self::of_program(load_program(json, simulation)?, json)
+    }
+
+    fn of_program(program: Program, path: &Path) -> Result<Self> {
         let head: Head = metadata(&program, path, "head")?;
         head.validate()?;
         let class_names: Vec<String> = metadata(&program, path, "class_names")?;
@@ -156,11 +169,16 @@ impl Network {
         Ok(Self { head, class_names, size: metadata(&program, path, "image_size")?, program })
     }
 
-    /// Reads a saved network or, where the file is none, a checkpoint as a float network.
+    /// Reads a saved network, or a json file with the raw file beside it, or, where the file is neither, a checkpoint as a float network.
     ///
     /// # Errors
     /// As [`Network::load_program`] and [`Model::load`].
     pub fn load(path: &Path, model: Option<&str>, size: Option<ImageSize>, fusion: Fusion) -> Result<Self> {
+        if path.extension().is_some_and(|extension| extension == "json") {
+            let mut network = Self::load_pair(path, Simulation::default())?;
+            network.size = size.unwrap_or(network.size);
+            return Ok(network);
+        }
         if is_saved_program(path)? {
             if let Some(model) = model {
                 let expected = "a saved network describes its architecture itself";

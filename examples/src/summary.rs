@@ -203,21 +203,7 @@ impl SummaryFile {
         if self.inputs.demonstration {
             lines.push(demo::NOTE.to_owned());
         }
-        lines.push(format!(
-            "{:<15} {:>3} {:>9} {:>6} {:>6} {:>6} {:>6} {:>6} {:>7} {:>18} {:>6} {:>8}",
-            "run",
-            "pre",
-            "scheme",
-            "AP",
-            "AP50",
-            "APs",
-            "APm",
-            "APl",
-            "dAP",
-            "interval of dAP",
-            "KiB",
-            "ms/image"
-        ));
+        lines.push(Run::heading());
         lines.extend(self.runs.iter().map(Run::line));
         lines.push(format!(
             "{} images ({} skipped), calibrated on {} ({} skipped); ms/image is one core's median forward time",
@@ -273,8 +259,29 @@ impl Run {
         if self.precision == "f32" { "f32" } else { "mix" }
     }
 
+    /// The table's first line.
+    #[must_use]
+    pub fn heading() -> String {
+        format!(
+            "{:<15} {:>3} {:>9} {:>6} {:>6} {:>6} {:>6} {:>6} {:>7} {:>18} {:>6} {:>8}",
+            "run",
+            "pre",
+            "scheme",
+            "AP",
+            "AP50",
+            "APs",
+            "APm",
+            "APl",
+            "dAP",
+            "interval of dAP",
+            "KiB",
+            "ms/image"
+        )
+    }
+
     /// A row of the table.
-    fn line(&self) -> String {
+    #[must_use]
+    pub fn line(&self) -> String {
         format!(
             "{:<15} {:>3} {:>9} {:>6} {:>6} {:>6} {:>6} {:>6} {:>+7.4} {:>18} {:>6.0} {:>8.1}",
             self.name,

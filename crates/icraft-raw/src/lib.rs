@@ -42,7 +42,8 @@ pub use network::{
 };
 #[cfg(feature = "program")]
 pub use program::{
-    InputTransform, ProgramError, Simulation, describe, integers, normalized, payloads, program, transformed,
+    InputTransform, NOTES, ProgramError, Simulation, describe, integers, normalized, payloads, program,
+    transformed,
 };
 pub use quantize::{IntegerGrid, IntegerRange, QuantizedValues, TieRounding, quantize};
 pub use raw::{Durability, Generation, RawEntry, RawError, RawFile, md5_hex, raw_bytes, write_raw};

@@ -215,7 +215,8 @@ pub enum Error {
 
 impl Error {
     /// The same error with the name of the tensor that it is about.
-    pub(crate) fn of(self, tensor: &str) -> Self {
+    #[must_use]
+    pub fn of(self, tensor: &str) -> Self {
         Error::Tensor { tensor: tensor.to_owned(), source: Box::new(self) }
     }
 }

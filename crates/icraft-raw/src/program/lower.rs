@@ -15,6 +15,7 @@ use quant_core::{
     Activation, AddScales, Constant, ConvGeometry, Cut, Description, Format, Program, QuantParams, Rounding,
     Step, StepOp, TensorInfo,
 };
+use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 
 /// What is not known of the accelerator.
@@ -33,7 +34,10 @@ impl Default for Simulation {
     }
 }
 
-/// The program of a network of the stages parsed to quantized, with its raw file.
+/// The attribute of a network whose entries become the program's metadata: what Icraft's files have no place for, like the geometry of a head.
+pub const NOTES: &str = "notes";
+
+/// The program of a network of the stages parsed to quantized, with its raw file. Its metadata is what the network has under [`NOTES`].
 ///
 /// # Errors
 /// [`ProgramError`] names the operation or tensor.
@@ -44,7 +48,12 @@ pub fn program(network: &Network, raw: &RawFile, simulation: Simulation) -> Resu
     }
     let description =
         Description { tensors: lowering.tensors, steps: lowering.steps, outputs: lowering.outputs };
-    Ok(Program::new(description, lowering.constants)?)
+    let mut program = Program::new(description, lowering.constants)?;
+    if let Some(Value::Object(notes)) = network.attributes.get(NOTES) {
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        program.metadata = notes.iter().map(|(key, value)| (key.clone(), text(value))).collect();
+    }
+    Ok(program)
 }
 
 struct Lowering<'a> {

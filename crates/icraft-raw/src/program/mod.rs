@@ -8,4 +8,4 @@ mod operation;
 
 pub use describe::{InputTransform, describe, integers, normalized, payloads, transformed};
 pub use error::ProgramError;
-pub use lower::{Simulation, program};
+pub use lower::{NOTES, Simulation, program};

@@ -58,6 +58,18 @@ impl MagnitudeHistogram {
         Ok(())
     }
 
+    /// Adds the counts of another one of the same largest magnitude.
+    ///
+    /// # Errors
+    /// [`Error::HistogramRange`] if it has another.
+    pub fn merge(&mut self, other: &Self) -> Result<(), Error> {
+        if other.largest != self.largest {
+            return Err(Error::HistogramRange { low: self.largest, high: other.largest });
+        }
+        self.counts.iter_mut().zip(&other.counts).for_each(|(a, b)| *a += b);
+        Ok(())
+    }
+
     /// The saturation point for integers of `bits` bits.
     ///
     /// Candidates are `k = 1..=32`, each of `128 k` bins; the `k`-th is `largest / 4096 * (4095 / 4096 * 128 k + 1/2)`. With more levels than

@@ -1,0 +1,437 @@
+//! The open front of the compiler: parse, optimize and quantize.
+
+use super::saturation::{Fit, Rule, Saturations, measure};
+use crate::error::{Error, Result};
+use crate::network::{Model, find_weights};
+use crate::output::{create_folder, note, write_atomic};
+use icraft_raw::{
+    CalibrationList, Config, Durability, FtmpRow, Generation, InputTransform, Log, NOTES, Network, ParamSlot,
+    PerAxis, Profile, RawRow, Stage, describe, integers, normalized, payload, payloads, raw_bytes,
+    to_raw_layout, transformed, write_ftmps, write_raws,
+};
+use nn_graph::{Graph, Op, Params, Tensor};
+use ptq::{
+    InputShift, IntegerConv, IntegerConvConfig, Method, NormRatios, WeightConfig, normalize, shift_input,
+};
+use quant_core::{Granularity, NormConvention, Rounding, norm_ratio};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use yolo_model::ImageSize;
+
+/// What the command line adds to a configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// Architecture, where the checkpoint does not describe it.
+    pub model: Option<String>,
+    /// In place of `saturation`.
+    pub saturation: Option<String>,
+    /// How scales of weights are chosen.
+    pub weight_method: Option<Method>,
+    /// Threads.
+    pub threads: usize,
+}
+
+/// A configuration whose model is loaded.
+pub struct Job {
+    config: Config,
+    /// The detector.
+    pub model: Model,
+    name: String,
+    /// Size of the image.
+    pub size: ImageSize,
+    /// Width of the integers.
+    pub bits: u8,
+    rule: Rule,
+    fit: Fit,
+    parts: Vec<Vec<PathBuf>>,
+    per: Granularity,
+    weight_method: Method,
+    transform: InputTransform,
+    folder: PathBuf,
+    logs: PathBuf,
+    threads: usize,
+}
+
+/// The files of a stage.
+#[derive(Debug, Clone)]
+pub struct Written {
+    /// The stage.
+    pub stage: Stage,
+    /// Its json; the raw file is beside it.
+    pub json: PathBuf,
+}
+
+/// What the stages left.
+pub struct Compiled {
+    /// Parsed, optimized, normed and quantized.
+    pub written: Vec<Written>,
+    /// Weights that were clipped.
+    pub clipped: usize,
+    /// Weights in all.
+    pub weights: usize,
+}
+
+impl Compiled {
+    /// The json of a stage.
+    #[must_use]
+    pub fn json(&self, stage: Stage) -> Option<&Path> {
+        self.written.iter().find(|written| written.stage == stage).map(|written| written.json.as_path())
+    }
+}
+
+impl Job {
+    /// Reads a configuration, its model and its list of calibration images.
+    ///
+    /// # Errors
+    /// What is wrong with any of them, or can't be done here.
+    pub fn load(path: &Path, overrides: &Overrides) -> Result<Self> {
+        let config = Config::from_path(path).map_err(in_config(path))?;
+        for warning in &config.warnings {
+            note(format_args!("{}: {warning}", path.display()));
+        }
+        let missing = |key: &'static str| Error::IcraftKey { config: path.to_owned(), key };
+        let parse = config.parse.as_ref().ok_or_else(|| missing("section [parse]"))?;
+        let quantize = config.quantize.as_ref().ok_or_else(|| missing("section [quantize]"))?;
+        let network = parse.network.as_ref().ok_or_else(|| missing("[parse] network"))?;
+        let input = parse.inputs.first().ok_or_else(|| missing("[parse] inputs"))?;
+        let &[1, height, width, 3] = input.as_slice() else {
+            return Err(missing("[parse] inputs of the form 1, HEIGHT, WIDTH, 3"));
+        };
+        let rule = match (&overrides.saturation, quantize.saturation) {
+            (Some(name), _) => Rule::parse(name)?,
+            (None, Some(method)) => Rule::parse(&method.to_string())?,
+            (None, None) => Rule::parse("kld")?,
+        };
+        let per = match quantize.per {
+            icraft_raw::Granularity::Tensor => Granularity::PerTensor,
+            icraft_raw::Granularity::Channel => Granularity::PerChannel,
+            _ => return Err(missing("[quantize] per = tensor or channel: groups can't be done here")),
+        };
+        let weights = find_weights(Path::new(network));
+        let model = Model::load(&weights, overrides.model.as_deref())?;
+        let name = parse.name.clone().unwrap_or_else(|| model.graph.name().to_owned());
+        let folder = parse.files.jr_path.clone().unwrap_or_else(|| ".".to_owned()).into();
+        let logs = logs(&config, &name, quantize.files.log_path.as_deref());
+        let fit = match parse.pre_method.first().map(String::as_str) {
+            Some(method) if method.starts_with("resize") => Fit::Stretch,
+            _ => Fit::Letterbox,
+        };
+        Ok(Self {
+            parts: calibration(path, &config)?,
+            transform: transform(path, &config)?,
+            bits: quantize.bits as u8,
+            size: ImageSize::new(height, width),
+            weight_method: overrides.weight_method.unwrap_or(Method::Max),
+            threads: overrides.threads,
+            model,
+            name,
+            rule,
+            fit,
+            per,
+            folder,
+            logs,
+            config,
+        })
+    }
+
+    /// Runs the three stages and writes their files.
+    ///
+    /// # Errors
+    /// All that can go wrong on the way; a stage's files are written whole or not at all.
+    pub fn compile(&self) -> Result<Compiled> {
+        let Model { graph, params, .. } = &self.model;
+        let generation = self.config.generation;
+        create_folder(&self.folder)?;
+        let mut parsed = describe(graph, &self.name, [self.size.height, self.size.width], generation)?;
+        parsed.attributes.insert(NOTES.to_owned(), self.notes()?);
+        let mut written = vec![self.write(Stage::Parsed, &parsed, payloads(&parsed, params)?)?];
+
+        let shift =
+            InputShift { scale: 1.0 / f64::from(self.transform.scale), offset: self.transform.offset.into() };
+        let params = reordered(graph, shift_input(graph, params, shift)?, &self.transform.order);
+        let mut optimized = parsed;
+        transformed(&mut optimized, &self.transform);
+        written.push(self.write(Stage::Optimized, &optimized, payloads(&optimized, &params)?)?);
+
+        let measured =
+            measure(&self.model, &self.parts, (self.size, self.fit), self.rule, self.bits, self.threads)?;
+        let ratios = self.ratios(&measured)?;
+        let by_name: BTreeMap<&str, &[f32]> =
+            graph.tensors().map(|id| (graph.node(id).name.as_str(), ratios.channels(id))).collect();
+        let params = normalize(graph, &params, &ratios)?;
+        let normed = normalized(optimized, |name| by_name.get(name).copied());
+        written.push(self.write(Stage::Normed, &normed, payloads(&normed, &params)?)?);
+
+        let convs = self.integers(&params, &ratios, &measured)?;
+        let scales = |name: &str| convs.get(name).map(|conv| &conv.scales);
+        let quantized = integers(normed, self.bits, scales);
+        written.push(self.write(Stage::Quantized, &quantized, self.integer_payloads(&quantized, &convs)?)?);
+        self.write_logs(&quantized, &params, &measured)?;
+        let clipped = convs.values().map(|conv| conv.clipped).sum();
+        let weights = convs.values().map(|conv| conv.weight.len()).sum();
+        Ok(Compiled { written, clipped, weights })
+    }
+
+    /// What detecting needs.
+    fn notes(&self) -> Result<serde_json::Value> {
+        let head = serde_json::to_value(self.model.head()?)?;
+        Ok(json!({
+            "model": self.model.graph.name(),
+            "head": head,
+            "class_names": self.model.class_names,
+            "image_size": serde_json::to_value(self.size)?,
+            "preprocessing": "letterbox to image_size, grey 114; RGB; divided by 255",
+        }))
+    }
+
+    fn write(&self, stage: Stage, network: &Network, tensors: Vec<(u32, Vec<u8>)>) -> Result<Written> {
+        let tensors: Vec<(u32, &[u8])> = tensors.iter().map(|(id, bytes)| (*id, bytes.as_slice())).collect();
+        let raw = raw_bytes(network.generation, &tensors)?;
+        let mut network = network.clone();
+        network.checksum = Some(icraft_raw::Checksum::of(&raw));
+        network.raw_length = Some(raw.len() as u64);
+        let json = self.folder.join(stage.json_name(&self.name));
+        icraft_raw::write_raw(
+            self.folder.join(stage.raw_name(&self.name)),
+            network.generation,
+            &tensors,
+            Durability::Synced,
+        )?;
+        write_atomic(&json, network.write(network.generation)?.as_bytes())?;
+        Ok(Written { stage, json })
+    }
+
+    fn convention(&self) -> NormConvention {
+        match self.config.generation {
+            Generation::Legacy => NormConvention::PowerOfTwo,
+            Generation::Xir => NormConvention::LargestInteger,
+        }
+    }
+
+    /// The ratio of the input: that of centred pixels, or for 16 bits 1/31, the most that the hardware can hold.
+    fn input_ratio(&self) -> f32 {
+        match (self.config.generation, self.bits) {
+            (_, 16) => 1.0 / 31.0,
+            (Generation::Legacy, _) => 1.0,
+            // 1024 / ratio is held as an integer.
+            (Generation::Xir, _) => 1024.0 / (1024.0f32 * 127.0 / 128.0).round(),
+        }
+    }
+
+    fn ratios(&self, measured: &Saturations) -> Result<NormRatios> {
+        let graph = &self.model.graph;
+        Ok(NormRatios::new(graph, |id| {
+            let node = graph.node(id);
+            if matches!(node.op, Op::Input { .. }) {
+                return Ok(self.input_ratio());
+            }
+            let saturation = measured.saturation.get(&node.name).copied().unwrap_or(0.0);
+            Ok(norm_ratio(saturation, self.bits, self.convention())?)
+        })?)
+    }
+
+    /// The convolutions of normalised parameters as integers.
+    fn integers(
+        &self,
+        params: &Params,
+        ratios: &NormRatios,
+        measured: &Saturations,
+    ) -> Result<BTreeMap<String, IntegerConv>> {
+        let weights =
+            WeightConfig { method: self.weight_method, granularity: self.per, ..WeightConfig::default() };
+        let config = IntegerConvConfig { bits: self.bits, weights, rounding: Rounding::HalfAway };
+        let graph = &self.model.graph;
+        let convs = graph.tensors().filter(|&id| matches!(graph.node(id).op, Op::Conv(_)));
+        convs
+            .map(|id| {
+                let name = &graph.node(id).name;
+                let param = |kind: &str| {
+                    let name = format!("{name}.{kind}");
+                    params.get(&name).map(Tensor::data).ok_or(ptq::Error::Parameter { name })
+                };
+                let channels = measured.channels.get(name).map_or(&[][..], Vec::as_slice);
+                let largest: Vec<f32> =
+                    channels.iter().zip(ratios.channels(id)).map(|(max, ratio)| max / ratio).collect();
+                let conv = IntegerConv::quantize(param("weight")?, param("bias")?, &largest, &config);
+                Ok((name.clone(), conv.map_err(|e| e.of(name))?))
+            })
+            .collect()
+    }
+
+    fn integer_payloads(
+        &self,
+        network: &Network,
+        convs: &BTreeMap<String, IntegerConv>,
+    ) -> Result<Vec<(u32, Vec<u8>)>> {
+        let mut all = Vec::new();
+        for operation in &network.operations {
+            let Some(conv) = convs.get(&operation.name) else { continue };
+            for param in &operation.params {
+                let bytes = if param.slot == ParamSlot::Input(1) {
+                    let shape = [param.shape[3], param.shape[2], param.shape[0], param.shape[1]];
+                    let values = to_raw_layout(&conv.weight, &shape)?;
+                    if self.bits == 8 {
+                        payload(&values.iter().map(|&q| q as i8).collect::<Vec<_>>()).into_owned()
+                    } else {
+                        payload(&values.iter().map(|&q| q as i16).collect::<Vec<_>>()).into_owned()
+                    }
+                } else if self.bits == 8 {
+                    payload(&conv.bias.iter().map(|&q| q as i16).collect::<Vec<_>>()).into_owned()
+                } else {
+                    payload(&conv.bias.iter().map(|&q| q as i32).collect::<Vec<_>>()).into_owned()
+                };
+                all.push((param.id as u32, bytes));
+            }
+        }
+        Ok(all)
+    }
+
+    fn write_logs(&self, network: &Network, params: &Params, measured: &Saturations) -> Result<()> {
+        create_folder(&self.logs)?;
+        let profile = match network.generation {
+            Generation::Legacy => Profile::BuyiV2,
+            Generation::Xir => Profile::Xir,
+        };
+        let file = |log: Log| self.logs.join(log.file_name(&self.name, network.generation));
+        let ftmps = ftmp_rows(network, measured);
+        write_atomic(&file(Log::Ftmps), write_ftmps(&ftmps, &profile.ftmp_columns()).as_bytes())?;
+        let raws = raw_rows(network, params, self.per);
+        write_atomic(&file(Log::Raws), write_raws(&raws, &profile.raw_columns()).as_bytes())
+    }
+
+    /// The folder of json and raw files.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The folder of the logs.
+    #[must_use]
+    pub fn logs(&self) -> &Path {
+        &self.logs
+    }
+
+    /// Calibration images, in their parts.
+    #[must_use]
+    pub fn parts(&self) -> &[Vec<PathBuf>] {
+        &self.parts
+    }
+}
+
+fn in_config(path: &Path) -> impl FnOnce(icraft_raw::ConfigError) -> Error {
+    let path = path.to_owned();
+    move |source| Error::IcraftConfig { path, source }
+}
+
+/// Where the vendor puts logs: `logs/quantizer/BUYI/NET` (legacy), `LOG_PATH/NET`.
+fn logs(config: &Config, name: &str, log_path: Option<&str>) -> PathBuf {
+    match config.generation {
+        Generation::Legacy => Path::new(log_path.unwrap_or("logs")).join("quantizer/BUYI").join(name),
+        Generation::Xir => Path::new(log_path.unwrap_or(".icraft/logs")).join(name),
+    }
+}
+
+/// How the image reaches the network: pixels less 128, with their channels in the order of the configuration.
+fn transform(path: &Path, config: &Config) -> Result<InputTransform> {
+    let wrong = |key: &'static str| Error::IcraftKey { config: path.to_owned(), key };
+    let parse = config.parse.as_ref().ok_or_else(|| wrong("section [parse]"))?;
+    let scale = parse.pre_scale.first().cloned().unwrap_or_else(|| vec![255.0; 3]);
+    if scale != [255.0; 3] {
+        return Err(wrong("[parse] pre_scale = 255, 255, 255, which is what the network was trained on"));
+    }
+    if parse.pre_mean.first().is_some_and(|mean| mean.iter().any(|&m| m != 0.0)) {
+        return Err(wrong("[parse] pre_mean = 0, 0, 0, which is what the network was trained on"));
+    }
+    let order = parse.channel_swap.first().cloned().unwrap_or_else(|| vec![0, 1, 2]);
+    Ok(InputTransform { scale: 255.0, offset: 128.0, order })
+}
+
+/// The images of the list, in as many parts as `batch` says.
+fn calibration(path: &Path, config: &Config) -> Result<Vec<Vec<PathBuf>>> {
+    let missing = |key: &'static str| Error::IcraftKey { config: path.to_owned(), key };
+    let quantize = config.quantize.as_ref().ok_or_else(|| missing("section [quantize]"))?;
+    let list = quantize.forward_list.as_ref().ok_or_else(|| missing("[quantize] forward_list"))?;
+    let folder = Path::new(quantize.forward_dir.as_deref().unwrap_or("."));
+    let list = CalibrationList::from_path(&expanded(list)).map_err(in_config(path))?;
+    let parts = list.parts(quantize.batch).map_err(in_config(path))?;
+    let file =
+        |sample: &Vec<String>| sample.first().map(|name| expanded(&folder.join(name).to_string_lossy()));
+    Ok(parts.into_iter().map(|part| part.iter().filter_map(file).collect()).collect())
+}
+
+/// A path with `$YOLO_ASSETS` at its start put in.
+fn expanded(path: &str) -> PathBuf {
+    let rest = path.strip_prefix("$YOLO_ASSETS/");
+    rest.and_then(crate::arguments::asset).unwrap_or_else(|| path.into())
+}
+
+/// Weights of convolutions that read the image, with their input channels in another order.
+fn reordered(graph: &Graph, mut params: Params, order: &[usize]) -> Params {
+    for node in graph.nodes() {
+        let reads = node.inputs.iter().any(|id| matches!(graph.node(*id).op, Op::Input { .. }));
+        let Op::Conv(conv) = &node.op else { continue };
+        let window = conv.kernel[0] * conv.kernel[1];
+        if let (true, Some(weight)) = (reads, params.get_mut(&format!("{}.weight", node.name))) {
+            for row in weight.data_mut().chunks_exact_mut(conv.in_channels * window) {
+                let before = row.to_vec();
+                for (to, &from) in order.iter().enumerate() {
+                    row[to * window..][..window].copy_from_slice(&before[from * window..][..window]);
+                }
+            }
+        }
+    }
+    params
+}
+
+fn ftmp_rows(network: &Network, measured: &Saturations) -> Vec<FtmpRow> {
+    let maps = network.operations.iter().flat_map(|operation| &operation.outputs);
+    maps.map(|map| {
+        let channels = map.shape.last().copied().unwrap_or(0);
+        let repeated =
+            |table: &BTreeMap<String, f32>| vec![table.get(&map.name).copied().unwrap_or(0.0); channels];
+        let ratios = map.element.norm_ratio().and_then(|ratios| ratios.expand(channels).ok());
+        FtmpRow {
+            id: map.id.unwrap_or(-1),
+            size: map.shape.clone(),
+            max: repeated(&measured.maximum),
+            sat: repeated(&measured.saturation),
+            norm_ratio: ratios.unwrap_or_default(),
+            scale: vec![1.0; channels],
+            exp: vec![0; channels],
+        }
+    })
+    .collect()
+}
+
+fn raw_rows(network: &Network, params: &Params, per: Granularity) -> Vec<RawRow> {
+    let all = network.operations.iter().flat_map(|operation| &operation.params);
+    all.map(|param| {
+        let channels = param.shape.last().copied().unwrap_or(0);
+        let exponents: Vec<icraft_raw::Scale> = match param.element.scale() {
+            Some(icraft_raw::Scales::Exponent(list)) => PerAxis::expand(list, channels).unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        let is_weight = param.shape.len() > 1;
+        let max = if is_weight { largest_rows(params.get(&param.name), channels, per) } else { Vec::new() };
+        RawRow {
+            id: param.id,
+            size: if is_weight { param.shape.clone() } else { Vec::new() },
+            sat: max.clone(),
+            max,
+            scale: exponents.iter().map(|scale| scale.value).collect(),
+            exp: exponents.iter().map(|scale| -(scale.shift as i32)).collect(),
+        }
+    })
+    .collect()
+}
+
+/// The largest weight of every output channel, or of all.
+fn largest_rows(weight: Option<&Tensor>, channels: usize, per: Granularity) -> Vec<f32> {
+    let data = weight.map_or(&[][..], Tensor::data);
+    let largest = |row: &[f32]| row.iter().fold(0f32, |a, b| a.max(b.abs()));
+    match per {
+        Granularity::PerTensor => vec![largest(data); channels],
+        Granularity::PerChannel => data.chunks((data.len() / channels.max(1)).max(1)).map(largest).collect(),
+    }
+}

@@ -1,0 +1,171 @@
+//! What the stages cost in average precision.
+
+use super::compile::Compiled;
+use crate::error::{Error, Result};
+use crate::network::Network;
+use crate::output::{sha256, sha256_file};
+use crate::run::{Evaluated, Outcome};
+use crate::summary::Run;
+use coco_eval::{Comparison, Summary};
+use icraft_raw::{RawFile, Simulation, Stage};
+use quant_core::Program;
+use std::path::{Path, PathBuf};
+
+/// The program of a json file and the raw file beside it, whose checksum is compared.
+///
+/// # Errors
+/// If one of them can't be read or used, or they don't belong together.
+pub fn load_program(json: &Path, simulation: Simulation) -> Result<Program> {
+    let raw_path = json.with_extension("raw");
+    let network = icraft_raw::Network::from_path(json)?;
+    let raw = RawFile::open(&raw_path)?;
+    if let Some(expected) = network.checksum {
+        let found = icraft_raw::Checksum::of(raw.as_bytes());
+        if found != expected {
+            let (found, expected) = (found.to_string(), expected.to_string());
+            return Err(Error::IcraftChecksum { path: raw_path, found, expected });
+        }
+    }
+    Ok(icraft_raw::program(&network, &raw, simulation)?)
+}
+
+/// A network to be evaluated.
+pub struct Entry {
+    /// `float`, `normed`, `fixed16`, `fixed8`.
+    pub name: String,
+    /// Width of its integers.
+    pub bits: Option<u8>,
+    /// Its json.
+    pub json: PathBuf,
+    /// The network.
+    pub network: Network,
+}
+
+/// The float and normed networks of the first compilation, and the integers of all.
+///
+/// # Errors
+/// As [`load_program`].
+pub fn entries(compiled: &[(Compiled, u8)], simulation: Simulation) -> Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    let mut add = |compiled: &Compiled, stage: Stage, name: String, bits: Option<u8>| -> Result<()> {
+        let Some(json) = compiled.json(stage) else { return Ok(()) };
+        let network = Network::load_pair(json, simulation)?;
+        entries.push(Entry { name, bits, json: json.to_owned(), network });
+        Ok(())
+    };
+    for (index, (compiled, bits)) in compiled.iter().enumerate() {
+        if index == 0 {
+            add(compiled, Stage::Parsed, "float".to_owned(), None)?;
+            add(compiled, Stage::Normed, "normed".to_owned(), None)?;
+        }
+        add(compiled, Stage::Quantized, format!("fixed{bits}"), Some(*bits))?;
+    }
+    Ok(entries)
+}
+
+/// The rows of `summary.json`, as `quantize` writes them.
+///
+/// # Errors
+/// If files can't be read, or intervals can't be computed.
+pub fn runs(entries: &[Entry], evaluated: &Evaluated, confidence: f64) -> Result<Vec<Run>> {
+    let float = &evaluated.outcomes[0];
+    entries
+        .iter()
+        .zip(&evaluated.outcomes)
+        .map(|(entry, outcome)| run(entry, outcome, float, confidence))
+        .collect()
+}
+
+fn run(entry: &Entry, outcome: &Outcome, float: &Outcome, confidence: f64) -> Result<Run> {
+    let Summary { ap, ap50, ap75, ap_small, ap_medium, ap_large, .. } = outcome.summary;
+    let mut detections = Vec::new();
+    outcome.detections.write_json(&mut detections)?;
+    let comparison = match (&float.bootstrap, &outcome.bootstrap) {
+        (Some(float), Some(run)) if entry.name != "float" => Some(Comparison::new(float, run, confidence)?),
+        _ => None,
+    };
+    let difference = comparison.as_ref().map(|comparison| &comparison.figures[0]);
+    let raw = entry.json.with_extension("raw");
+    Ok(Run {
+        name: entry.name.clone(),
+        precision: match entry.bits {
+            None => "f32",
+            Some(16) => "int16",
+            Some(_) => "int8",
+        },
+        preactivation_bits: entry.bits,
+        scheme: entry.bits.map(|_| quant_core::Scheme::Symmetric),
+        ap,
+        ap50,
+        ap75,
+        ap_small,
+        ap_medium,
+        ap_large,
+        stats: outcome.summary.to_array(),
+        delta_ap: ap - float.summary.ap,
+        interval_ap: difference.and_then(|difference| difference.interval),
+        standard_error: difference.and_then(|difference| difference.standard_error),
+        ms_per_image: outcome.ms_per_image,
+        model_bytes: std::fs::metadata(&raw).map_err(Error::io(raw))?.len(),
+        file: entry.json.display().to_string(),
+        choices: Vec::new(),
+        networks: Vec::new(),
+        layers: Vec::new(),
+        detections_sha256: sha256(&detections),
+        detections_file: None,
+    })
+}
+
+/// What determines the results.
+#[derive(Debug, serde::Serialize)]
+pub struct Manifest {
+    /// This program.
+    pub tool: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// Arguments as they were given.
+    pub command: Vec<String>,
+    /// Configurations and their hashes.
+    pub configs: Vec<(PathBuf, String)>,
+    /// How sums are cut, and results scaled.
+    pub simulation: [quant_core::Rounding; 2],
+    /// Score threshold.
+    pub conf: f32,
+    /// IoU threshold of non-maximum suppression.
+    pub iou: f32,
+    /// Instructions used; they don't change the results.
+    pub instruction_set: &'static str,
+}
+
+impl Manifest {
+    /// Of this call of the program.
+    ///
+    /// # Errors
+    /// If a configuration can't be read.
+    pub fn new(configs: &[PathBuf], simulation: Simulation, conf: f32, iou: f32) -> Result<Self> {
+        let hashed = |path: &PathBuf| Ok((path.clone(), sha256_file(path)?));
+        Ok(Self {
+            tool: "icraft-compile",
+            version: env!("CARGO_PKG_VERSION"),
+            command: std::env::args().skip(1).collect(),
+            configs: configs.iter().map(hashed).collect::<Result<_>>()?,
+            simulation: [simulation.cut, simulation.scale],
+            conf,
+            iou,
+            instruction_set: quant_core::Isa::detect().name(),
+        })
+    }
+}
+
+/// The content of `summary.json`.
+#[derive(serde::Serialize)]
+pub struct SummaryFile {
+    /// The float network, the normed one, then integers.
+    pub runs: Vec<Run>,
+    /// Images evaluated.
+    pub images: usize,
+    /// Images that could not be read.
+    pub images_skipped: usize,
+    /// What determines the results.
+    pub manifest: Manifest,
+}
