@@ -79,7 +79,8 @@ impl ConvScales {
     ///
     /// - Weights take the nearest scale with a shift in `[bits, 2 bits + 5]`. Where theirs is next to nothing they take that of the biases,
     ///   made `2^5` times smaller; where both are, 1.
-    /// - Biases share the mantissa. Their shift is the one in `[max(bits, n_w - 5), min(n_w, 2 bits)]` that comes nearest to their own scale.
+    /// - Biases share the mantissa. Their shift is the largest in `[max(bits, n_w - 5), min(n_w, 2 bits)]` whose scale is not below their own, so
+    ///   that no sum is clipped, or the first if there is none. (The vendor takes the one that is nearest, which may clip a third.)
     /// - All channels are cut alike, by the most that one of them wants; shifts of the others' biases fall, and where they would fall
     ///   below `bits`, those of the weights rise.
     ///
@@ -122,10 +123,10 @@ fn pair(weight: f64, bias: f64, bits: u8) -> Result<(MantissaScale, u8), Error> 
     let nothing = libm::ldexp(0.5, -i32::from(most));
     if weight >= nothing {
         let scale = MantissaScale::nearest(weight, bits..=most)?;
-        let shifts = bits.max(scale.shift - MAX_CUT.min(scale.shift))..=scale.shift.min(2 * bits);
-        let distance = |shift: u8| (MantissaScale { shift, ..scale }.real() - bias).abs();
-        let nearest = shifts.min_by(|&a, &b| distance(a).total_cmp(&distance(b)));
-        return Ok((scale, nearest.unwrap_or(scale.shift)));
+        let first = bits.max(scale.shift - MAX_CUT.min(scale.shift));
+        let covers = |&shift: &u8| MantissaScale { shift, ..scale }.real() >= bias;
+        let shift = (first..=scale.shift.min(2 * bits)).rev().find(covers);
+        return Ok((scale, shift.unwrap_or(first)));
     }
     if bias >= nothing {
         let scale = MantissaScale::nearest(bias, bits..=2 * bits)?;

@@ -114,8 +114,11 @@ fn run(arguments: &Arguments) -> Result<()> {
     if !arguments.evaluate {
         return print(report(&jobs, &compiled));
     }
-    let simulation =
-        Simulation { cut: arguments.cut_rounding.into(), scale: arguments.scale_rounding.into() };
+    let simulation = Simulation {
+        cut: arguments.cut_rounding.into(),
+        scale: arguments.scale_rounding.into(),
+        fused: true,
+    };
     let summary = summary(arguments, &jobs, &entries(&compiled, simulation)?, simulation)?;
     create_folder(&out)?;
     let text = serde_json::to_string_pretty(&summary)?;

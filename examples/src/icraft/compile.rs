@@ -145,14 +145,14 @@ impl Job {
         create_folder(&self.folder)?;
         let mut parsed = describe(graph, &self.name, [self.size.height, self.size.width], generation)?;
         parsed.attributes.insert(NOTES.to_owned(), self.notes()?);
-        let mut written = vec![self.write(Stage::Parsed, &parsed, payloads(&parsed, params)?)?];
+        let mut written = vec![self.write(Stage::Parsed, &parsed, &payloads(&parsed, params)?)?];
 
         let shift =
             InputShift { scale: 1.0 / f64::from(self.transform.scale), offset: self.transform.offset.into() };
         let params = reordered(graph, shift_input(graph, params, shift)?, &self.transform.order);
         let mut optimized = parsed;
         transformed(&mut optimized, &self.transform);
-        written.push(self.write(Stage::Optimized, &optimized, payloads(&optimized, &params)?)?);
+        written.push(self.write(Stage::Optimized, &optimized, &payloads(&optimized, &params)?)?);
 
         let measured =
             measure(&self.model, &self.parts, (self.size, self.fit), self.rule, self.bits, self.threads)?;
@@ -161,12 +161,16 @@ impl Job {
             graph.tensors().map(|id| (graph.node(id).name.as_str(), ratios.channels(id))).collect();
         let params = normalize(graph, &params, &ratios)?;
         let normed = normalized(optimized, |name| by_name.get(name).copied());
-        written.push(self.write(Stage::Normed, &normed, payloads(&normed, &params)?)?);
+        written.push(self.write(Stage::Normed, &normed, &payloads(&normed, &params)?)?);
 
         let convs = self.integers(&params, &ratios, &measured)?;
         let scales = |name: &str| convs.get(name).map(|conv| &conv.scales);
         let quantized = integers(normed, self.bits, scales);
-        written.push(self.write(Stage::Quantized, &quantized, self.integer_payloads(&quantized, &convs)?)?);
+        written.push(self.write(
+            Stage::Quantized,
+            &quantized,
+            &self.integer_payloads(&quantized, &convs)?,
+        )?);
         self.write_logs(&quantized, &params, &measured)?;
         let clipped = convs.values().map(|conv| conv.clipped).sum();
         let weights = convs.values().map(|conv| conv.weight.len()).sum();
@@ -185,7 +189,7 @@ impl Job {
         }))
     }
 
-    fn write(&self, stage: Stage, network: &Network, tensors: Vec<(u32, Vec<u8>)>) -> Result<Written> {
+    fn write(&self, stage: Stage, network: &Network, tensors: &[(u32, Vec<u8>)]) -> Result<Written> {
         let tensors: Vec<(u32, &[u8])> = tensors.iter().map(|(id, bytes)| (*id, bytes.as_slice())).collect();
         let raw = raw_bytes(network.generation, &tensors)?;
         let mut network = network.clone();

@@ -93,6 +93,25 @@ fn maximum(channels: &[f32]) -> f32 {
     channels.iter().copied().fold(0.0, f32::max)
 }
 
+/// The network's input for a picture, planar RGB in `[0, 1]`.
+///
+/// # Errors
+/// If a size is zero.
+pub fn fitted(picture: &Picture, size: ImageSize, fit: Fit) -> Result<Vec<f32>> {
+    if fit == Fit::Letterbox {
+        return Ok(prepare(picture, size)?.0);
+    }
+    let sides = |size: ImageSize| (size.width as u32, size.height as u32);
+    let (width, height) = sides(picture.size);
+    let mut input = vec![0.0; 3 * size.width * size.height];
+    if let Some(image) = image::RgbImage::from_raw(width, height, picture.pixels.clone()) {
+        let (width, height) = sides(size);
+        let stretched = resize(&image, width, height, FilterType::Triangle);
+        to_planar_f32(stretched.as_raw(), size, &mut input)?;
+    }
+    Ok(input)
+}
+
 struct Run<'a> {
     program: &'a Program,
     size: ImageSize,
@@ -111,7 +130,7 @@ impl Run<'_> {
     ) -> Result<Vec<S>> {
         let state = || Ok((Executor::new(self.program, self.size.height, self.size.width)?, state()?));
         let work = |(executor, state): &mut (Executor<'_>, S), index: usize| {
-            let input = self.input(&decode(&images[index])?)?;
+            let input = fitted(&decode(&images[index])?, self.size, self.fit)?;
             let mut result = Ok(());
             executor.run_with(&input, |tensor, values| {
                 if let (Values::F32(values), Ok(())) = (values, &result) {
@@ -127,21 +146,6 @@ impl Run<'_> {
         };
         let (_, states) = workers::for_each(self.threads, images.len(), label, state, work)?;
         Ok(states.into_iter().map(|(_, state)| state).collect())
-    }
-
-    fn input(&self, picture: &Picture) -> Result<Vec<f32>> {
-        if self.fit == Fit::Letterbox {
-            return Ok(prepare(picture, self.size)?.0);
-        }
-        let sides = |size: ImageSize| (size.width as u32, size.height as u32);
-        let (width, height) = sides(picture.size);
-        let mut input = vec![0.0; 3 * self.size.width * self.size.height];
-        if let Some(image) = image::RgbImage::from_raw(width, height, picture.pixels.clone()) {
-            let (width, height) = sides(self.size);
-            let stretched = resize(&image, width, height, FilterType::Triangle);
-            to_planar_f32(stretched.as_raw(), self.size, &mut input)?;
-        }
-        Ok(input)
     }
 
     /// Largest magnitude of every channel of every tensor.

@@ -25,12 +25,14 @@ pub struct Simulation {
     pub cut: Rounding,
     /// How results are scaled, in convolutions and additions.
     pub scale: Rounding,
+    /// Whether activations are done with their convolutions, whose results are then not seen; the values are the same.
+    pub fused: bool,
 }
 
 impl Default for Simulation {
     /// From one half up, by both.
     fn default() -> Self {
-        Self { cut: Rounding::HalfUp, scale: Rounding::HalfUp }
+        Self { cut: Rounding::HalfUp, scale: Rounding::HalfUp, fused: true }
     }
 }
 
@@ -235,7 +237,7 @@ impl<'a> Lowering<'a> {
 
     /// The activation that alone reads a convolution's result.
     fn fused(&self, index: usize, map: &FeatureMap) -> Option<(Activation, &'a FeatureMap)> {
-        if self.readers.get(&map.id) != Some(&1) {
+        if !self.simulation.fused || self.readers.get(&map.id) != Some(&1) {
             return None;
         }
         let later = &self.network.operations[index + 1..];
