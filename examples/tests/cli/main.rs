@@ -11,6 +11,7 @@ mod bench;
 mod calibrate;
 mod compare;
 mod evaluate;
+mod icraft;
 mod programs;
 mod quantize;
 mod rows;

@@ -180,6 +180,7 @@ fn every_option_is_documented() {
         "compare",
         "detect",
         "evaluate",
+        "icraft-compile",
         "inspect",
         "make-fixtures",
         "quantize",

@@ -26,6 +26,7 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
         "quantize" => env!("CARGO_BIN_EXE_quantize"),
         "val" => env!("CARGO_BIN_EXE_val"),
         "detect" => env!("CARGO_BIN_EXE_detect"),
+        "icraft-compile" => env!("CARGO_BIN_EXE_icraft-compile"),
         "inspect" => env!("CARGO_BIN_EXE_inspect"),
         "evaluate" => env!("CARGO_BIN_EXE_evaluate"),
         "compare" => env!("CARGO_BIN_EXE_compare"),
