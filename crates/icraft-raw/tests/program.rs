@@ -166,10 +166,10 @@ fn integers_stay_near_the_float_network_and_are_the_same_everywhere() {
 
 #[test]
 fn what_does_not_fit_is_named() {
-    type Change = fn(&mut Network);
+    type Row = (&'static str, fn(&mut Network), fn(&ProgramError) -> bool);
     let stages = stages(Generation::Legacy);
     let (network, raw) = integer_pair(&stages, 8);
-    let rows: [(&str, Change, fn(&ProgramError) -> bool); 6] = [
+    let rows: [Row; 6] = [
         (
             "an unknown operation",
             |n| n.operations[3].kind = "DeformConv".into(),
