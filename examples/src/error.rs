@@ -1,5 +1,6 @@
 //! What stops a program: one clear line and exit code 2.
 
+use crate::icraft::error::IcraftError;
 use crate::output::note;
 use nn_graph::CheckpointError;
 use ptq::analysis::AnalysisError;
@@ -296,6 +297,9 @@ pub enum Error {
     /// Arithmetic and programs.
     #[error(transparent)]
     Core(#[from] quant_core::Error),
+    /// Files of Icraft.
+    #[error(transparent)]
+    Icraft(#[from] IcraftError),
     /// Detection.
     #[error(transparent)]
     Yolo(#[from] yolo_model::Error),

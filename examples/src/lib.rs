@@ -1,7 +1,8 @@
 //! Shared parts of the example programs: arguments, loading, images, evaluation on threads, reports.
 //!
 //! Each program in `src/bin` is one step of the work: `calibrate`, `quantize`, `val`, `detect`, `inspect`; `analyze`, which finds the
-//! layers that quantisation hurts; `bench`, which measures how fast networks run; `evaluate` and `compare`, which take any detector's results; and `make-fixtures`, which made the
+//! layers that quantisation hurts; `bench`, which measures how fast networks run; `evaluate` and `compare`, which take any detector's results; `raw2ckpt`, `ckpt2raw`,
+//! `icraft-params` and `icraft-plot`, which read and write files of Icraft; and `make-fixtures`, which made the
 //! files in `fixtures/demo`.
 
 #![forbid(unsafe_code)]

@@ -79,7 +79,8 @@ fn draw(svg: &mut String, number: usize, count: usize, line: &Line) {
     label(svg, (left + 30.0, at + 4.0), "", &line.label);
 }
 
-fn label(svg: &mut String, (x, y): (f64, f64), attributes: &str, text: &str) {
+/// Writes a text, escaped.
+pub(crate) fn label(svg: &mut String, (x, y): (f64, f64), attributes: &str, text: &str) {
     let text = text.replace('&', "&amp;").replace('<', "&lt;");
     _ = writeln!(svg, r#"<text x="{x:.1}" y="{y:.1}" {attributes}>{text}</text>"#);
 }

@@ -12,7 +12,11 @@ use std::path::Path;
 #[allow(unsafe_code)]
 pub(crate) fn map(path: &Path) -> io::Result<Mmap> {
     // Asked first, since to open a pipe is to wait for its writer.
-    if !metadata(path)?.is_file() {
+    let kind = metadata(path)?.file_type();
+    if kind.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !kind.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
     let file = File::open(path)?;

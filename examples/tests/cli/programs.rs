@@ -173,21 +173,30 @@ fn every_option_is_documented() {
     let page = std::fs::read_to_string(workspace().join("docs/programs.md")).unwrap();
     let mut missing = Vec::new();
     let mut options = 0;
-    for program in [
+    for command in [
         "analyze",
         "bench",
         "calibrate",
+        "ckpt2raw",
         "compare",
         "detect",
         "evaluate",
         "icraft-compile",
+        "icraft-params",
+        "icraft-plot weights",
+        "icraft-plot raw",
+        "icraft-plot errors",
+        "icraft-plot ftmp",
         "inspect",
         "make-fixtures",
         "quantize",
+        "raw2ckpt",
         "val",
     ] {
+        let (program, subcommand) =
+            command.split_once(' ').map_or((command, None), |(program, name)| (program, Some(name)));
         let section = page.split("\n## ").find(|section| section.lines().next() == Some(program)).unwrap();
-        let help = succeed(program, &["--help"]);
+        let help = succeed(program, &subcommand.into_iter().chain(["--help"]).collect::<Vec<_>>());
         for name in help.lines().filter_map(|line| line.strip_prefix("      --")?.split(' ').next()) {
             options += 1;
             if !section.contains(&format!("`--{name}")) {

@@ -30,6 +30,10 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
         "inspect" => env!("CARGO_BIN_EXE_inspect"),
         "evaluate" => env!("CARGO_BIN_EXE_evaluate"),
         "compare" => env!("CARGO_BIN_EXE_compare"),
+        "raw2ckpt" => env!("CARGO_BIN_EXE_raw2ckpt"),
+        "ckpt2raw" => env!("CARGO_BIN_EXE_ckpt2raw"),
+        "icraft-params" => env!("CARGO_BIN_EXE_icraft-params"),
+        "icraft-plot" => env!("CARGO_BIN_EXE_icraft-plot"),
         "make-fixtures" => env!("CARGO_BIN_EXE_make-fixtures"),
         _ => panic!("no program {program}"),
     };

@@ -1,0 +1,119 @@
+//! `icraft-compile`, and what other programs do with its files.
+
+use crate::support::{run, succeed, workspace};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// A configuration of the demonstration with absolute paths, its files in `folder`.
+fn config(folder: &Path, name: &str, changes: &[(&str, &str)]) -> PathBuf {
+    let text = std::fs::read_to_string(workspace().join("fixtures/icraft").join(name)).unwrap();
+    let fixtures = workspace().join("fixtures");
+    let mut text = text
+        .replace("fixtures/", &format!("{}/", fixtures.display()))
+        .replace("out/icraft", &folder.display().to_string());
+    for (from, to) in changes {
+        assert!(text.contains(from), "{from}");
+        text = text.replace(from, to);
+    }
+    let path = folder.join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+fn arguments<'a>(configs: &'a [PathBuf], demo: &'a [String; 3], rest: &[&'a str]) -> Vec<&'a str> {
+    let mut all: Vec<&str> = configs.iter().map(|path| path.to_str().unwrap()).collect();
+    all.extend(["--model", &demo[0], "--images", &demo[1], "--annotations", &demo[2]]);
+    all.extend(rest);
+    all
+}
+
+fn demo() -> [String; 3] {
+    ["model.yaml", "images", "annotations.json"]
+        .map(|file| workspace().join("fixtures/demo").join(file).display().to_string())
+}
+
+/// The one line of a program that has to fail.
+fn fail(program: &str, arguments: &[&str]) -> String {
+    let ended = run(program, arguments);
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    ended.stderr.lines().find(|line| line.starts_with("error:")).unwrap().to_owned()
+}
+
+#[test]
+fn stages_are_written_and_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let configs = ["demo_8.ini", "demo_16.ini"].map(|name| config(folder.path(), name, &[]));
+    let demo = demo();
+    let text =
+        succeed("icraft-compile", &arguments(&configs, &demo, &["--evaluate", "--json", "--samples", "0"]));
+    let summary: Value = serde_json::from_str(&text).unwrap();
+    let run = |name: &str| {
+        let runs = summary["runs"].as_array().unwrap();
+        runs.iter().find(|run| run["name"] == name).unwrap_or_else(|| panic!("{name}")).clone()
+    };
+    let ap = |name: &str| run(name)["ap"].as_f64().unwrap();
+    assert!((ap("normed") - ap("float")).abs() <= 1e-4, "{} {}", ap("normed"), ap("float"));
+    assert!(ap("fixed16") > 0.8 && ap("fixed16") > ap("fixed8") && ap("fixed8") > 0.1, "{text}");
+    let out = folder.path().join("demo-8");
+    for stage in ["parsed", "optimized", "normed", "quantized"] {
+        for kind in ["json", "raw"] {
+            assert!(out.join(format!("demo_{stage}.{kind}")).exists(), "{stage} {kind}");
+        }
+    }
+    let logs = out.join("logs/quantizer/BUYI/demo");
+    assert!(logs.join("demo_raws.csv").exists() && logs.join("demo_ftmps.csv").exists());
+    let written: Value =
+        serde_json::from_str(&std::fs::read_to_string(out.join("summary.json")).unwrap()).unwrap();
+    assert_eq!(written["runs"], summary["runs"]);
+
+    // Other programs take the pair.
+    let json = out.join("demo_quantized.json");
+    let json = json.to_str().unwrap();
+    let text = succeed("val", &["--weights", json, "--images", &demo[1], "--annotations", &demo[2]]);
+    assert!(text.contains(&format!("AP     {:.3}", ap("fixed8"))), "{text}");
+
+    // A raw file of another network is noticed.
+    std::fs::copy(out.join("demo_normed.raw"), out.join("demo_quantized.raw")).unwrap();
+    let error = fail("val", &["--weights", json, "--images", &demo[1], "--annotations", &demo[2]]);
+    assert!(error.contains("don't belong together"), "{error}");
+}
+
+#[test]
+fn the_later_generation_is_written_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let configs = [config(folder.path(), "demo_8.toml", &[])];
+    succeed("icraft-compile", &arguments(&configs, &demo(), &[]));
+    let out = folder.path().join("demo-8-channel");
+    let raw = std::fs::read(out.join("demo_quantized.raw")).unwrap();
+    assert_eq!(&raw[..12], b"\xA5ICRAFT_RAW\xA5");
+    let json: Value =
+        serde_json::from_str(&std::fs::read_to_string(out.join("demo_quantized.json")).unwrap()).unwrap();
+    assert_eq!(json["params_bytes"], raw.len());
+    assert!(out.join("logs/demo/demo_quantize_raws.csv").exists());
+}
+
+#[test]
+fn what_is_wrong_is_told_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = demo();
+    for (from, to, part) in [
+        ("batch = 4", "batch = 5", "12"),
+        ("bits = 8", "bits = 12", "bits"),
+        ("calibration.txt", "missing.txt", "missing.txt"),
+        ("model.safetensors", "missing.safetensors", "missing.safetensors"),
+        ("pre_scale = 255, 255, 255", "pre_scale = 1, 1, 1", "pre_scale"),
+        ("saturation = kld", "saturation = best", "best"),
+        ("input = 1, 160, 160, 3", "input = 1, 160, 3", "inputs"),
+    ] {
+        let configs = [config(folder.path(), "demo_8.ini", &[(from, to)])];
+        let error = fail("icraft-compile", &arguments(&configs, &demo, &[]));
+        assert!(error.contains(part), "{to}: {error}");
+        assert!(!folder.path().join("demo-8/demo_parsed.json").exists(), "{to}");
+    }
+    let error = fail("icraft-compile", &["missing.ini"]);
+    assert!(error.contains("missing.ini"), "{error}");
+    // Two configurations that would write the same files.
+    let one = config(folder.path(), "demo_8.ini", &[]);
+    let error = fail("icraft-compile", &arguments(&[one.clone(), one], &demo, &[]));
+    assert!(error.contains("is also an input or another output"), "{error}");
+}
