@@ -155,7 +155,11 @@ impl Network {
         Self::of_program(load_program(json, simulation)?, json)
     }
 
-    fn of_program(program: Program, path: &Path) -> Result<Self> {
+    /// A network of a program with what it notes on the head; `path` is for errors.
+    ///
+    /// # Errors
+    /// If notes are missing or wrong.
+    pub fn of_program(program: Program, path: &Path) -> Result<Self> {
         let head: Head = metadata(&program, path, "head")?;
         head.validate()?;
         let class_names: Vec<String> = metadata(&program, path, "class_names")?;

@@ -5,6 +5,7 @@
 use clap::Parser;
 use examples::arguments::{parse_image_size, parse_unit};
 use examples::error::{Error, Result, exit};
+use examples::icraft::dump::Dump;
 use examples::images::{Picture, decode, list_images, prepare};
 use examples::network::{Network, find_weights};
 use examples::npy::npy;
@@ -24,7 +25,7 @@ use yolo_model::{Detection, ImageSize, NmsParams, draw_detections};
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// Network saved by `quantize`, or a checkpoint
+    /// Network saved by `quantize`, json of `icraft-compile`, or a checkpoint
     #[arg(long)]
     weights: PathBuf,
     /// Architecture of the checkpoint: a yaml file or a built-in name
@@ -45,6 +46,9 @@ struct Arguments {
     /// Write every feature map as OUT/NAME/TENSOR.npy, with a tensors.json of shapes, scales and zero points
     #[arg(long)]
     dump_features: bool,
+    /// Write every feature map of a network of Icraft as OUT/NAME/ID.ftmp: SFB (real numbers, f32) or SQB (integers)
+    #[arg(long, value_name = "FORM", conflicts_with_all = ["dump_features", "model"])]
+    dump_ftmps: Option<String>,
     /// Go on without images that can't be read
     #[arg(long)]
     skip_bad: bool,
@@ -63,7 +67,13 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<()> {
     let fusion = if arguments.dump_features { Fusion::EveryTensor } else { Fusion::Fused };
     let weights = find_weights(&arguments.weights);
-    let network = Network::load(&weights, arguments.model.as_deref(), arguments.imgsz, fusion)?;
+    let (dumps, network) = match &arguments.dump_ftmps {
+        Some(form) => {
+            let (dumps, network) = Dump::new(&weights, form)?;
+            (Some(dumps), network)
+        }
+        None => (None, Network::load(&weights, arguments.model.as_deref(), arguments.imgsz, fusion)?),
+    };
     let folder = arguments.source.is_dir();
     let paths = if folder { list_images(&arguments.source)? } else { vec![arguments.source.clone()] };
     let nms = NmsParams { confidence: arguments.conf, iou: arguments.iou, ..NmsParams::default() };
@@ -76,7 +86,9 @@ fn run(arguments: &Arguments) -> Result<()> {
         read += 1;
         let (input, transform) = prepare(&picture, network.size)?;
         create_folder(&arguments.out)?;
-        if arguments.dump_features {
+        if let Some(dumps) = &dumps {
+            dumps.run(&network, &mut executor, &input, &arguments.out.join(name))?;
+        } else if arguments.dump_features {
             dump(&network, &mut executor, &input, &arguments.out.join(name))?;
         } else {
             executor.run(&input)?;

@@ -4,6 +4,7 @@ pub mod arguments;
 pub mod checkpoints;
 pub mod compile;
 pub mod drawing;
+pub mod dump;
 pub mod error;
 pub mod errors;
 pub mod evaluate;

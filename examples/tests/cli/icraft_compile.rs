@@ -72,6 +72,26 @@ fn stages_are_written_and_run() {
     let text = succeed("val", &["--weights", json, "--images", &demo[1], "--annotations", &demo[2]]);
     assert!(text.contains(&format!("AP     {:.3}", ap("fixed8"))), "{text}");
 
+    // Feature maps: integers, and the numbers that they stand for.
+    let image = workspace().join("fixtures/demo/images/images-00.png").display().to_string();
+    let dumped = |form: &str, id: u32| {
+        let to = folder.path().join(form);
+        succeed(
+            "detect",
+            &["--weights", json, "--source", &image, "--dump-ftmps", form, "--out", to.to_str().unwrap()],
+        );
+        std::fs::read(to.join("images-00").join(format!("{id}.ftmp"))).unwrap()
+    };
+    let (integers, numbers) = (dumped("SQB", 2), dumped("SFB", 2));
+    assert_eq!((integers.len(), numbers.len()), (80 * 80 * 16, 4 * 80 * 80 * 16));
+    let numbers: Vec<f32> = numbers.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+    let (q, x) = integers.iter().zip(&numbers).max_by_key(|(q, _)| (**q as i8).unsigned_abs()).unwrap();
+    let ratio = x / f32::from(*q as i8);
+    assert!(ratio > 0.0);
+    assert!(integers.iter().zip(&numbers).all(|(q, x)| (f32::from(*q as i8) * ratio - x).abs() < 1e-6));
+    let error = fail("detect", &["--weights", json, "--source", &image, "--dump-ftmps", "HQT"]);
+    assert!(error.contains("SFB or SQB"), "{error}");
+
     // A raw file of another network is noticed.
     std::fs::copy(out.join("demo_normed.raw"), out.join("demo_quantized.raw")).unwrap();
     let error = fail("val", &["--weights", json, "--images", &demo[1], "--annotations", &demo[2]]);
