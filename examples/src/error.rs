@@ -266,16 +266,6 @@ pub enum Error {
         /// What is wrong.
         source: icraft_raw::ConfigError,
     },
-    /// A json and a raw file that don't belong together.
-    #[error("{}: has the checksum {found}, its json wants {expected}; they don't belong together", path.display())]
-    IcraftChecksum {
-        /// The raw file.
-        path: PathBuf,
-        /// Its checksum.
-        found: String,
-        /// That of the json.
-        expected: String,
-    },
     /// A raw file.
     #[error(transparent)]
     IcraftRaw(#[from] icraft_raw::RawError),

@@ -1,7 +1,7 @@
 //! Networks as the programs use them: from a checkpoint, or saved by `quantize`.
 
 use crate::error::{Error, Result};
-use crate::icraft::evaluate::load_program;
+use crate::icraft::pairs::{ChecksumRule, Pair};
 use icraft_raw::Simulation;
 use nn_graph::{BUILTIN_MODELS, Checkpoint, Definition, Graph, Params};
 use ptq::{Fusion, expected_inputs, lower_float};
@@ -152,14 +152,18 @@ impl Network {
     /// # Errors
     /// If they don't belong together, can't be run, or lack the notes on the head.
     pub fn load_pair(json: &Path, simulation: Simulation) -> Result<Self> {
-        Self::of_program(load_program(json, simulation)?, json)
+        Self::of_pair(&Pair::of_name(json, ChecksumRule::Check)?, simulation)
     }
 
-    /// A network of a program with what it notes on the head; `path` is for errors.
+    /// The network of a pair that has been opened.
     ///
     /// # Errors
-    /// If notes are missing or wrong.
-    pub fn of_program(program: Program, path: &Path) -> Result<Self> {
+    /// If it can't be run, or lacks the notes on the head.
+    pub fn of_pair(pair: &Pair, simulation: Simulation) -> Result<Self> {
+        Self::of_program(icraft_raw::program(&pair.network, &pair.raw, simulation)?, &pair.json_path)
+    }
+
+    fn of_program(program: Program, path: &Path) -> Result<Self> {
         let head: Head = metadata(&program, path, "head")?;
         head.validate()?;
         let class_names: Vec<String> = metadata(&program, path, "class_names")?;

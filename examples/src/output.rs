@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Writes a line to stdout. Where nobody reads it any more, as in `detect ... | head -1`, the line is dropped: the files that the
 /// program makes are wanted all the same.
@@ -23,14 +23,19 @@ pub fn note(line: impl Display) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
+/// A name of this process's own beside a file, under which that is written before it takes its own name.
+pub(crate) fn temporary(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    path.with_file_name(name)
+}
+
 /// Writes a file by way of a temporary one beside it.
 ///
 /// # Errors
 /// Names the file.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = path.with_file_name(name);
+    let temporary = temporary(path);
     let written = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
     written.map_err(|source| {
         // The first error is the one to report.

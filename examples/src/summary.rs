@@ -2,11 +2,14 @@
 
 use crate::comparison_text::ends;
 use crate::demo;
+use crate::error::Result;
 use crate::figures::decimals;
 use crate::methods::MethodChoice;
+use crate::output::sha256;
 use crate::resources::cpu_seconds;
+use crate::run::Outcome;
 use crate::weights::WeightTreatment;
-use coco_eval::Interval;
+use coco_eval::{Comparison, Interval, Summary};
 use ptq::{GroupChoice, Method, NetworkError, ReconstructedLayer};
 use std::collections::BTreeMap;
 
@@ -246,6 +249,52 @@ impl SummaryFile {
 }
 
 impl Run {
+    /// The figures of a float run, compared with those of the run that is called `float` unless it is this one. What only quantised runs have, and some
+    /// of them, is left empty. `detections` is the outcome's as COCO json, `file` the saved network with its size.
+    ///
+    /// # Errors
+    /// If the intervals can't be computed.
+    pub fn new(
+        name: String,
+        [outcome, float]: [&Outcome; 2],
+        confidence: f64,
+        detections: &[u8],
+        (file, model_bytes): (String, u64),
+    ) -> Result<Self> {
+        let Summary { ap, ap50, ap75, ap_small, ap_medium, ap_large, .. } = outcome.summary;
+        let comparison = match (&float.bootstrap, &outcome.bootstrap) {
+            (Some(before), Some(after)) if !std::ptr::eq(outcome, float) => {
+                Some(Comparison::new(before, after, confidence)?)
+            }
+            _ => None,
+        };
+        let difference = comparison.as_ref().map(|comparison| &comparison.figures[0]);
+        Ok(Self {
+            name,
+            precision: "f32",
+            preactivation_bits: None,
+            scheme: None,
+            ap,
+            ap50,
+            ap75,
+            ap_small,
+            ap_medium,
+            ap_large,
+            stats: outcome.summary.to_array(),
+            delta_ap: ap - float.summary.ap,
+            interval_ap: difference.and_then(|difference| difference.interval),
+            standard_error: difference.and_then(|difference| difference.standard_error),
+            ms_per_image: outcome.ms_per_image,
+            model_bytes,
+            file,
+            choices: Vec::new(),
+            networks: Vec::new(),
+            layers: Vec::new(),
+            detections_sha256: sha256(detections),
+            detections_file: None,
+        })
+    }
+
     /// How often `auto` took each method.
     fn chosen(&self) -> Option<String> {
         let mut counts = BTreeMap::new();

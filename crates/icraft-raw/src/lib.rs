@@ -42,8 +42,8 @@ pub use network::{
 };
 #[cfg(feature = "program")]
 pub use program::{
-    InputTransform, NOTES, ProgramError, Simulation, describe, integers, normalized, payloads, program,
-    transformed,
+    InputTransform, NOTES, ProgramError, Simulation, describe, integer_payloads, integers, normalized,
+    payloads, program, transformed,
 };
 pub use quantize::{IntegerGrid, IntegerRange, QuantizedValues, TieRounding, quantize};
 pub use raw::{Durability, Generation, RawEntry, RawError, RawFile, md5_hex, raw_bytes, write_raw};

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
 
 use icraft_raw::{
-    Generation, InputTransform, Network, ProgramError, RawFile, Simulation, describe, integers, normalized,
-    payload, payloads, program, raw_bytes, to_raw_layout, transformed,
+    BitWidth, Generation, InputTransform, Network, ProgramError, RawFile, Simulation, describe,
+    integer_payloads, integers, normalized, payloads, program, raw_bytes, transformed,
 };
 use nn_graph::{Definition, Graph, Op, Params, formula_params};
 use ptq::{
@@ -127,20 +127,8 @@ fn integer_pair(stages: &Stages, bits: u8) -> (Network, RawFile) {
         })
         .collect();
     let network = integers(normed.0.clone(), bits, |name| convs.get(name).map(|conv| &conv.scales));
-    let mut tensors = Vec::new();
-    for operation in &network.operations {
-        for (index, param) in operation.params.iter().enumerate() {
-            let conv = &convs[&operation.name];
-            let bytes = if index == 0 {
-                let shape = [param.shape[3], param.shape[2], param.shape[0], param.shape[1]];
-                let values = to_raw_layout(&conv.weight, &shape).unwrap();
-                payload(&values.iter().map(|&q| q as i8).collect::<Vec<_>>()).into_owned()
-            } else {
-                payload(&conv.bias.iter().map(|&q| q as i16).collect::<Vec<_>>()).into_owned()
-            };
-            tensors.push((param.id as u32, bytes));
-        }
-    }
+    let values = |name: &str| convs.get(name).map(|conv| (&conv.weight[..], &conv.bias[..]));
+    let tensors = integer_payloads(&network, BitWidth::from_bits(bits.into()).unwrap(), values).unwrap();
     pair(&network, &tensors)
 }
 

@@ -3,7 +3,6 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
-use coco_eval::{Comparison, Summary};
 use examples::arguments::{
     ConcatArgument, EvaluationArguments, PreactivationArgument, SchemeArgument, WidthArgument,
     given_or_asset, parse_image_size,
@@ -20,9 +19,7 @@ use examples::images::list_images;
 use examples::inputs::Given;
 use examples::methods::MethodChoice;
 use examples::network::{Model, Network};
-use examples::output::{
-    check_writable, create_folder, note, print, sha256, sha256_file, sha256_files, write_atomic,
-};
+use examples::output::{check_writable, create_folder, note, print, sha256_file, sha256_files, write_atomic};
 use examples::precision::{placements, read_config};
 use examples::resources::{cpu_seconds, peak_rss_bytes};
 use examples::run::{Evaluated, Options, Outcome, evaluate};
@@ -360,40 +357,25 @@ fn write_network(
     let path = arguments.out.join(&file);
     candidate.network.program.save(&path)?;
     let model_bytes = std::fs::metadata(&path).map_err(Error::io(path))?.len();
-    let Summary { ap, ap50, ap75, ap_small, ap_medium, ap_large, .. } = outcome.summary;
     let mut detections = Vec::new();
     outcome.detections.write_json(&mut detections)?;
     let detections_file = arguments.save_detections.then(|| format!("{}.detections.json", candidate.name));
     if let Some(file) = &detections_file {
         write_atomic(&arguments.out.join(file), &detections)?;
     }
-    let comparison = compare(candidate, outcome, float)?;
-    let difference = comparison.as_ref().map(|comparison| &comparison.figures[0]);
+    let run =
+        Run::new(candidate.name.clone(), [outcome, float], CONFIDENCE, &detections, (file, model_bytes))?;
     Ok(Run {
-        name: candidate.name.clone(),
         precision: precision(candidate),
         preactivation_bits: candidate
             .quantized
             .and_then(|(width, _)| Some(if width? == Width::Bits8 { 8 } else { 16 })),
         scheme: candidate.quantized.map(|(_, scheme)| scheme),
-        ap,
-        ap50,
-        ap75,
-        ap_small,
-        ap_medium,
-        ap_large,
-        stats: outcome.summary.to_array(),
-        delta_ap: ap - float.summary.ap,
-        interval_ap: difference.and_then(|difference| difference.interval),
-        standard_error: difference.and_then(|difference| difference.standard_error),
-        ms_per_image: outcome.ms_per_image,
-        model_bytes,
-        file,
         choices: candidate.choices.clone(),
         networks: candidate.networks.clone(),
         layers: candidate.layers.clone(),
-        detections_sha256: sha256(&detections),
         detections_file,
+        ..run
     })
 }
 
@@ -404,16 +386,6 @@ fn precision(candidate: &Candidate) -> &'static str {
         None => "f32",
         Some(_) if candidate.network.program.steps().iter().any(wide) => "int16",
         Some(_) => "int8",
-    }
-}
-
-/// A quantised run beside the float one, set of images by set of images.
-fn compare(candidate: &Candidate, outcome: &Outcome, float: &Outcome) -> Result<Option<Comparison>> {
-    match (&float.bootstrap, &outcome.bootstrap) {
-        (Some(float), Some(run)) if candidate.quantized.is_some() => {
-            Ok(Some(Comparison::new(float, run, CONFIDENCE)?))
-        }
-        _ => Ok(None),
     }
 }
 

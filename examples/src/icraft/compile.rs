@@ -5,9 +5,9 @@ use crate::error::{Error, Result};
 use crate::network::{Model, find_weights};
 use crate::output::{create_folder, note, write_atomic};
 use icraft_raw::{
-    CalibrationList, Config, Durability, FtmpRow, Generation, InputTransform, Log, NOTES, Network, ParamSlot,
-    PerAxis, Profile, RawRow, Stage, describe, integers, normalized, payload, payloads, raw_bytes,
-    to_raw_layout, transformed, write_ftmps, write_raws,
+    BitWidth, CalibrationList, Checksum, Config, Durability, FtmpRow, Generation, InputTransform, Log, NOTES,
+    Network, PerAxis, Profile, RawFile, RawRow, Stage, describe, integer_payloads, integers, normalized,
+    payloads, raw_bytes, transformed, write_ftmps, write_raws,
 };
 use nn_graph::{Graph, Op, Params, Tensor};
 use ptq::{
@@ -166,11 +166,10 @@ impl Job {
         let convs = self.integers(&params, &ratios, &measured)?;
         let scales = |name: &str| convs.get(name).map(|conv| &conv.scales);
         let quantized = integers(normed, self.bits, scales);
-        written.push(self.write(
-            Stage::Quantized,
-            &quantized,
-            &self.integer_payloads(&quantized, &convs)?,
-        )?);
+        let values = |name: &str| convs.get(name).map(|conv| (&conv.weight[..], &conv.bias[..]));
+        let width = if self.bits == 8 { BitWidth::Eight } else { BitWidth::Sixteen };
+        let tensors = integer_payloads(&quantized, width, values)?;
+        written.push(self.write(Stage::Quantized, &quantized, &tensors)?);
         self.write_logs(&quantized, &params, &measured)?;
         let clipped = convs.values().map(|conv| conv.clipped).sum();
         let weights = convs.values().map(|conv| conv.weight.len()).sum();
@@ -191,17 +190,12 @@ impl Job {
 
     fn write(&self, stage: Stage, network: &Network, tensors: &[(u32, Vec<u8>)]) -> Result<Written> {
         let tensors: Vec<(u32, &[u8])> = tensors.iter().map(|(id, bytes)| (*id, bytes.as_slice())).collect();
-        let raw = raw_bytes(network.generation, &tensors)?;
+        let raw = RawFile::from_bytes(raw_bytes(network.generation, &tensors)?)?;
         let mut network = network.clone();
-        network.checksum = Some(icraft_raw::Checksum::of(&raw));
-        network.raw_length = Some(raw.len() as u64);
+        network.checksum = Some(Checksum::of(raw.as_bytes()));
+        network.raw_length = Some(raw.as_bytes().len() as u64);
         let json = self.folder.join(stage.json_name(&self.name));
-        icraft_raw::write_raw(
-            self.folder.join(stage.raw_name(&self.name)),
-            network.generation,
-            &tensors,
-            Durability::Synced,
-        )?;
+        raw.save(self.folder.join(stage.raw_name(&self.name)), Durability::Synced)?;
         write_atomic(&json, network.write(network.generation)?.as_bytes())?;
         Ok(Written { stage, json })
     }
@@ -261,34 +255,6 @@ impl Job {
                 Ok((name.clone(), conv.map_err(|e| e.of(name))?))
             })
             .collect()
-    }
-
-    fn integer_payloads(
-        &self,
-        network: &Network,
-        convs: &BTreeMap<String, IntegerConv>,
-    ) -> Result<Vec<(u32, Vec<u8>)>> {
-        let mut all = Vec::new();
-        for operation in &network.operations {
-            let Some(conv) = convs.get(&operation.name) else { continue };
-            for param in &operation.params {
-                let bytes = if param.slot == ParamSlot::Input(1) {
-                    let shape = [param.shape[3], param.shape[2], param.shape[0], param.shape[1]];
-                    let values = to_raw_layout(&conv.weight, &shape)?;
-                    if self.bits == 8 {
-                        payload(&values.iter().map(|&q| q as i8).collect::<Vec<_>>()).into_owned()
-                    } else {
-                        payload(&values.iter().map(|&q| q as i16).collect::<Vec<_>>()).into_owned()
-                    }
-                } else if self.bits == 8 {
-                    payload(&conv.bias.iter().map(|&q| q as i16).collect::<Vec<_>>()).into_owned()
-                } else {
-                    payload(&conv.bias.iter().map(|&q| q as i32).collect::<Vec<_>>()).into_owned()
-                };
-                all.push((param.id as u32, bytes));
-            }
-        }
-        Ok(all)
     }
 
     fn write_logs(&self, network: &Network, params: &Params, measured: &Saturations) -> Result<()> {

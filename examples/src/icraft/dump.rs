@@ -1,6 +1,6 @@
 //! Feature maps of a network of Icraft as its simulators dump them.
 
-use super::evaluate::load_program;
+use super::pairs::{ChecksumRule, Pair};
 use crate::error::{Error, Result};
 use crate::network::Network;
 use crate::output::{create_folder, write_atomic};
@@ -29,10 +29,10 @@ impl Dump {
             return Err(wrong("SFB or SQB: other layouts and text can't be written here"));
         }
         let simulation = Simulation { fused: false, ..Simulation::default() };
-        let network = Network::of_program(load_program(json, simulation)?, json)?;
-        let described = icraft_raw::Network::from_path(json)?;
+        let pair = Pair::of_name(json, ChecksumRule::Check)?;
+        let network = Network::of_pair(&pair, simulation)?;
         let mut maps = BTreeMap::new();
-        for map in described.operations.iter().flat_map(|operation| &operation.outputs) {
+        for map in pair.network.operations.iter().flat_map(|operation| &operation.outputs) {
             let channels = map.shape.last().copied().unwrap_or(0);
             let ratios = map.element.norm_ratio().and_then(|ratios| ratios.expand(channels).ok());
             let integers = map.element.scale().is_some();

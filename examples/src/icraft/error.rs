@@ -68,7 +68,7 @@ pub enum IcraftError {
     },
     /// The raw file is not the one that the json was written with.
     #[error(
-        "{}: its MD5 is {found}, {} expects {expected}; take the files of one run, or --ignore-checksum",
+        "{}: its MD5 is {found}, {} expects {expected}: they don't belong together; take the files of one run (or --ignore-checksum, where there is that option)",
         raw.display(), json.display()
     )]
     Checksum {

@@ -3,31 +3,11 @@
 use super::compile::Compiled;
 use crate::error::{Error, Result};
 use crate::network::Network;
-use crate::output::{sha256, sha256_file};
+use crate::output::sha256_file;
 use crate::run::{Evaluated, Outcome};
 use crate::summary::Run;
-use coco_eval::{Comparison, Summary};
-use icraft_raw::{RawFile, Simulation, Stage};
-use quant_core::Program;
-use std::path::{Path, PathBuf};
-
-/// The program of a json file and the raw file beside it, whose checksum is compared.
-///
-/// # Errors
-/// If one of them can't be read or used, or they don't belong together.
-pub fn load_program(json: &Path, simulation: Simulation) -> Result<Program> {
-    let raw_path = json.with_extension("raw");
-    let network = icraft_raw::Network::from_path(json)?;
-    let raw = RawFile::open(&raw_path)?;
-    if let Some(expected) = network.checksum {
-        let found = icraft_raw::Checksum::of(raw.as_bytes());
-        if found != expected {
-            let (found, expected) = (found.to_string(), expected.to_string());
-            return Err(Error::IcraftChecksum { path: raw_path, found, expected });
-        }
-    }
-    Ok(icraft_raw::program(&network, &raw, simulation)?)
-}
+use icraft_raw::{Simulation, Stage};
+use std::path::PathBuf;
 
 /// A network to be evaluated.
 pub struct Entry {
@@ -44,7 +24,7 @@ pub struct Entry {
 /// The float and normed networks of the first compilation, and the integers of all.
 ///
 /// # Errors
-/// As [`load_program`].
+/// As [`Network::load_pair`].
 pub fn entries(compiled: &[(Compiled, u8)], simulation: Simulation) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     let mut add = |compiled: &Compiled, stage: Stage, name: String, bits: Option<u8>| -> Result<()> {
@@ -77,17 +57,13 @@ pub fn runs(entries: &[Entry], evaluated: &Evaluated, confidence: f64) -> Result
 }
 
 fn run(entry: &Entry, outcome: &Outcome, float: &Outcome, confidence: f64) -> Result<Run> {
-    let Summary { ap, ap50, ap75, ap_small, ap_medium, ap_large, .. } = outcome.summary;
     let mut detections = Vec::new();
     outcome.detections.write_json(&mut detections)?;
-    let comparison = match (&float.bootstrap, &outcome.bootstrap) {
-        (Some(float), Some(run)) if entry.name != "float" => Some(Comparison::new(float, run, confidence)?),
-        _ => None,
-    };
-    let difference = comparison.as_ref().map(|comparison| &comparison.figures[0]);
     let raw = entry.json.with_extension("raw");
+    let model_bytes = std::fs::metadata(&raw).map_err(Error::io(raw))?.len();
+    let file = (entry.json.display().to_string(), model_bytes);
+    let run = Run::new(entry.name.clone(), [outcome, float], confidence, &detections, file)?;
     Ok(Run {
-        name: entry.name.clone(),
         precision: match entry.bits {
             None => "f32",
             Some(16) => "int16",
@@ -95,24 +71,7 @@ fn run(entry: &Entry, outcome: &Outcome, float: &Outcome, confidence: f64) -> Re
         },
         preactivation_bits: entry.bits,
         scheme: entry.bits.map(|_| quant_core::Scheme::Symmetric),
-        ap,
-        ap50,
-        ap75,
-        ap_small,
-        ap_medium,
-        ap_large,
-        stats: outcome.summary.to_array(),
-        delta_ap: ap - float.summary.ap,
-        interval_ap: difference.and_then(|difference| difference.interval),
-        standard_error: difference.and_then(|difference| difference.standard_error),
-        ms_per_image: outcome.ms_per_image,
-        model_bytes: std::fs::metadata(&raw).map_err(Error::io(raw))?.len(),
-        file: entry.json.display().to_string(),
-        choices: Vec::new(),
-        networks: Vec::new(),
-        layers: Vec::new(),
-        detections_sha256: sha256(&detections),
-        detections_file: None,
+        ..run
     })
 }
 

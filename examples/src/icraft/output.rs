@@ -1,7 +1,7 @@
 //! Two files that belong together.
 
 use crate::error::{Error, Result};
-use crate::output::create_folder;
+use crate::output::{create_folder, temporary};
 use std::path::{Path, PathBuf};
 
 /// Writes both under temporary names, and renames them only when both are complete. If the second can't take its name after the first has,
@@ -33,9 +33,7 @@ pub fn write_both(first: (&Path, &[u8]), second: (&Path, &[u8])) -> Result<()> {
 /// Writes a temporary file beside the one that it is to become.
 fn stage((path, bytes): (&Path, &[u8]), written: &mut Vec<PathBuf>) -> Result<PathBuf> {
     path.parent().map_or(Ok(()), create_folder)?;
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = path.with_file_name(name);
+    let temporary = temporary(path);
     written.push(temporary.clone());
     std::fs::write(&temporary, bytes).map_err(Error::io(path))?;
     Ok(temporary)

@@ -3,9 +3,9 @@
 use super::ProgramError;
 use super::operation::{FILTER, MOVED, PADDING_VALUE, POOL, SCALE};
 use crate::{
-    Attributes, ElementType, FeatureMap, Generation, Network, NormRatios, Normalized, Operation, Param,
-    ParamSlot, PerAxis, Quantized, Scale, Scales, StorageType, TensorAttributes, legacy_feature_map_ids,
-    payload, raw_shape, to_raw_layout,
+    Attributes, BitWidth, ElementType, FeatureMap, Generation, Network, NormRatios, Normalized, Operation,
+    Param, ParamSlot, PerAxis, Quantized, RawType, Role, Scale, Scales, Stage, StorageType, TensorAttributes,
+    legacy_feature_map_ids, payload, raw_shape, to_raw_layout,
 };
 use nn_graph::{Activation, Conv, Graph, Node, Op, Params};
 use quant_core::ConvScales;
@@ -228,6 +228,44 @@ fn feature_maps(network: &mut Network) -> impl Iterator<Item = &mut FeatureMap> 
         .operations
         .iter_mut()
         .flat_map(|operation| operation.inputs.iter_mut().chain(&mut operation.outputs))
+}
+
+/// The payloads of a quantised network's parameters, in its order: weights of `bits` bits, 8 or 16, and biases of twice as many, which `values` gives
+/// for the name of their operation in the framework's layout. They have to fit.
+///
+/// # Errors
+/// [`ProgramError::Parameter`] for an operation without values; [`ProgramError::Layout`].
+pub fn integer_payloads<'v>(
+    network: &Network,
+    bits: BitWidth,
+    values: impl Fn(&str) -> Option<(&'v [i32], &'v [i64])>,
+) -> Result<Vec<(u32, Vec<u8>)>, ProgramError> {
+    let mut all = Vec::new();
+    for operation in &network.operations {
+        for param in &operation.params {
+            let missing = || ProgramError::Parameter { name: param.name.clone() };
+            let (weight, bias) = values(&operation.name).ok_or_else(missing)?;
+            let bytes = match param.shape.as_slice() {
+                &[height, width, inputs, outputs] => {
+                    let values = to_raw_layout(weight, &[outputs, inputs, height, width])
+                        .map_err(|source| ProgramError::Layout { tensor: param.name.clone(), source })?;
+                    stored(values.iter().map(|&q| q.into()), bits, Role::Weight)
+                }
+                _ => stored(bias.iter().copied(), bits, Role::Bias),
+            };
+            all.push((param.id as u32, bytes));
+        }
+    }
+    Ok(all)
+}
+
+/// Integers as wide as a quantised raw file has them.
+fn stored(values: impl Iterator<Item = i64>, bits: BitWidth, role: Role) -> Vec<u8> {
+    match Stage::Quantized.element_type(bits, role) {
+        RawType::I8 => payload(&values.map(|q| q as i8).collect::<Vec<_>>()).into_owned(),
+        RawType::I16 => payload(&values.map(|q| q as i16).collect::<Vec<_>>()).into_owned(),
+        RawType::I32 | RawType::F32 => payload(&values.map(|q| q as i32).collect::<Vec<_>>()).into_owned(),
+    }
 }
 
 /// The f32 payloads of a network's parameters, in its order.

@@ -6,6 +6,6 @@ mod error;
 mod lower;
 mod operation;
 
-pub use describe::{InputTransform, describe, integers, normalized, payloads, transformed};
+pub use describe::{InputTransform, describe, integer_payloads, integers, normalized, payloads, transformed};
 pub use error::ProgramError;
 pub use lower::{NOTES, Simulation, program};

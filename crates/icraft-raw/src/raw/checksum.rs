@@ -1,6 +1,6 @@
 //! The checksum by which a json file names its raw file.
 
-use md5::{Digest, Md5};
+use crate::Checksum;
 
 /// MD5 in lower-case hexadecimal, over the whole content of a raw file, table included: `raw_md5` of a legacy
 /// json, `params_md5` of a later one.
@@ -10,5 +10,5 @@ use md5::{Digest, Md5};
 /// ```
 #[must_use]
 pub fn md5_hex(bytes: &[u8]) -> String {
-    Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Checksum::of(bytes).to_string()
 }
