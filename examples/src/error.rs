@@ -275,9 +275,6 @@ pub enum Error {
     /// A network of Icraft as a program.
     #[error(transparent)]
     IcraftProgram(#[from] icraft_raw::ProgramError),
-    /// The layout of a tensor.
-    #[error(transparent)]
-    IcraftLayout(#[from] icraft_raw::LayoutError),
     /// Evaluation.
     #[error(transparent)]
     Evaluate(#[from] coco_eval::Error),
