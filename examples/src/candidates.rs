@@ -179,13 +179,13 @@ impl Recipe<'_> {
 
     fn lowered(&self, mut config: QuantConfig) -> Result<(Program, Vec<ReconstructedLayer>)> {
         let Model { graph, params, expected_inputs, .. } = self.model;
-        if let Some(how) = self.weights.reconstruction() {
+        if let Some(how) = self.weights.treatment.reconstruction() {
             let images = self.images(RECONSTRUCTION_IMAGES);
             let done = self.in_pool(|| reconstruct(&how, self.model, &config, &images))?;
             config.weight_scales = done.weight_scales;
             return Ok((lower_integer(graph, &done.params, &config)?, done.layers));
         }
-        if self.weights.bias_correction == BiasArgument::Analytic {
+        if self.weights.treatment.bias_correction == BiasArgument::Analytic {
             let corrected = correct_biases(graph, params, &config, expected_inputs)?;
             if !corrected.skipped.is_empty() {
                 let names = corrected.skipped.join(", ");

@@ -58,15 +58,31 @@ fn parse_scale_grid(text: &str) -> std::result::Result<ScaleGrid, String> {
 pub struct WeightArguments {
     #[command(flatten)]
     scales: ScaleArguments,
+    /// What is done to weights and biases.
+    #[command(flatten)]
+    pub treatment: TreatmentArguments,
+    /// Equalise the ranges of channels across layers first, where that does not change the network; layers that refuse are counted
+    #[arg(long)]
+    pub equalize: bool,
+}
+
+/// Options about what is done to parameters once they have their scales.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct TreatmentArguments {
     /// How weights are rounded; all but nearest run the network on the calibration images once more per candidate
     #[arg(long, value_enum, default_value = "nearest")]
     pub rounding: RoundingArgument,
     /// What biases make up for
     #[arg(long, value_enum, default_value = "none")]
     pub bias_correction: BiasArgument,
-    /// Equalise the ranges of channels across layers first, where that does not change the network; layers that refuse are counted
-    #[arg(long)]
-    pub equalize: bool,
+    /// Share of the errors of earlier layers, 0 to 1, that measured roundings and corrections make up for
+    #[arg(long, default_value_t = 1.0, value_name = "SHARE", value_parser = share)]
+    pub compensation: f64,
+}
+
+fn share(text: &str) -> std::result::Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "expected a number from 0 to 1".to_owned())
 }
 
 /// What was done to weights, for manifests.
@@ -78,6 +94,8 @@ pub struct WeightTreatment {
     pub rounding: RoundingArgument,
     /// What biases make up for.
     pub bias_correction: BiasArgument,
+    /// Share of the errors of earlier layers that both make up for, where they measure.
+    pub compensation: f64,
     /// Whether channels were equalised first.
     pub equalized: bool,
 }
@@ -117,7 +135,7 @@ pub enum GranularityArgument {
     Tensor,
 }
 
-impl WeightArguments {
+impl TreatmentArguments {
     /// What is done to layers beyond rounding to nearest, if anything.
     #[must_use]
     pub fn reconstruction(&self) -> Option<Reconstruct> {
@@ -132,9 +150,12 @@ impl WeightArguments {
             RoundingArgument::Adaround => WeightRounding::AdaRound(LEARNING),
             RoundingArgument::Descent => WeightRounding::CoordinateDescent(CoordinateDescent::default()),
         };
-        Some(Reconstruct { rounding, bias_correction, positions: POSITIONS })
+        let compensation = self.compensation;
+        Some(Reconstruct { rounding, bias_correction, compensation, positions: POSITIONS })
     }
+}
 
+impl WeightArguments {
     /// Checks that the options go together, and equalises the model if asked to; `has_statistics` if its tensors have been observed already.
     ///
     /// # Errors
@@ -143,8 +164,8 @@ impl WeightArguments {
         let refuse = |option, value: &str, expected| {
             Err(Error::Argument { option, value: value.to_owned(), expected })
         };
-        let analytic = self.bias_correction == BiasArgument::Analytic;
-        if analytic && self.rounding != RoundingArgument::Nearest {
+        let analytic = self.treatment.bias_correction == BiasArgument::Analytic;
+        if analytic && self.treatment.rounding != RoundingArgument::Nearest {
             let expected = "expects weights rounded to nearest; take `weights` with other roundings";
             return refuse("--bias-correction", "analytic", expected);
         }
@@ -184,8 +205,9 @@ impl WeightArguments {
     /// # Errors
     /// As [`ScaleArguments::config`].
     pub fn treatment(&self) -> Result<WeightTreatment> {
-        let Self { rounding, bias_correction, equalize, .. } = *self;
-        Ok(WeightTreatment { config: self.config()?, rounding, bias_correction, equalized: equalize })
+        let TreatmentArguments { rounding, bias_correction, compensation } = self.treatment;
+        let (config, equalized) = (self.config()?, self.equalize);
+        Ok(WeightTreatment { config, rounding, bias_correction, compensation, equalized })
     }
 
     /// Scales that there may be.

@@ -146,6 +146,12 @@ pub enum Error {
     /// Layers looked at nowhere.
     #[error("layers have to be looked at in at least 1 position of every image")]
     NoPositions,
+    /// A share is not one.
+    #[error("{share} as the share of errors to make up for: expected a number from 0 to 1")]
+    Compensation {
+        /// The share.
+        share: f64,
+    },
     /// A program without a step for a layer.
     #[error("{layer}: the integer program has no step of that name")]
     NoStep {

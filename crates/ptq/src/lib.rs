@@ -49,7 +49,10 @@ pub use normalized::{
 };
 pub use order::{OrderReport, order_preserving};
 pub use placement::{ConcatPolicy, Group, Placement, PlacementOptions, Rule, Ties, Width};
-pub use reconstruct::{BiasCorrection, Reconstruct, Reconstructed, ReconstructedLayer, WeightRounding};
+pub use reconstruct::{
+    Adjustable, Adjusted, BiasCorrection, Inputs, Reconstruct, Reconstructed, ReconstructedLayer, WeightGrid,
+    WeightRounding,
+};
 pub use scale_grid::ScaleGrid;
 pub use statistics::{BINS, Histogram, Statistics, StatisticsFault};
 pub use tables::{NcnnTable, OrtMaxima, OrtRanges, TableError, TensorRtCache};

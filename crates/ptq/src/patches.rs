@@ -33,22 +33,35 @@ impl Patches {
         [side(0), side(1)]
     }
 
-    /// Outputs at `positions` without bias, `positions x rows` of each group after the other. `values` is `(channels, pixels)`.
-    pub(crate) fn outputs(&self, values: &[f32], bias: &[f32], positions: &[usize]) -> Vec<f32> {
+    /// Outputs at `positions` without bias and in units of `unit`, both by channel; `positions x rows` of each group after the other. `values`
+    /// is `(channels, pixels)`.
+    pub(crate) fn outputs(
+        &self,
+        values: &[f32],
+        bias: &[f32],
+        unit: &[f32],
+        positions: &[usize],
+    ) -> Vec<f32> {
         let (rows, pixels) = (self.rows(), values.len() / self.conv.out_channels);
         let mut outputs = Vec::with_capacity(positions.len() * self.conv.out_channels);
         for group in 0..self.conv.groups {
             for &position in positions {
                 let channels = group * rows..(group + 1) * rows;
-                outputs.extend(channels.map(|c| values[c * pixels + position] - bias[c]));
+                outputs.extend(channels.map(|c| (values[c * pixels + position] - bias[c]) / unit[c]));
             }
         }
         outputs
     }
 
-    /// Patches at `positions` of the output, `positions x features` of each group after the other, zeros outside of the image.
+    /// Patches at `positions` of the output, `positions x features` of each group after the other, `border` outside of the image.
     /// `values` has the given `shape`, `(channels, height, width)`.
-    pub(crate) fn inputs(&self, values: &[f32], shape: [usize; 3], positions: &[usize]) -> Vec<f32> {
+    pub(crate) fn inputs(
+        &self,
+        values: &[f32],
+        shape: [usize; 3],
+        border: f32,
+        positions: &[usize],
+    ) -> Vec<f32> {
         let [_, width] = self.output_size([shape[1], shape[2]]);
         let channels = self.conv.in_channels / self.conv.groups;
         let plane = shape[1] * shape[2];
@@ -58,19 +71,21 @@ impl Patches {
             for &position in positions {
                 for channel in group * channels..(group + 1) * channels {
                     let plane = &values[channel * plane..(channel + 1) * plane];
-                    self.window(
-                        plane,
-                        [shape[1], shape[2]],
-                        [position / width, position % width],
-                        &mut inputs,
-                    );
+                    let output = [position / width, position % width];
+                    self.window((plane, border), [shape[1], shape[2]], output, &mut inputs);
                 }
             }
         }
         inputs
     }
 
-    fn window(&self, plane: &[f32], [height, width]: [usize; 2], output: [usize; 2], inputs: &mut Vec<f32>) {
+    fn window(
+        &self,
+        (plane, border): (&[f32], f32),
+        [height, width]: [usize; 2],
+        output: [usize; 2],
+        inputs: &mut Vec<f32>,
+    ) {
         let Conv { kernel, stride, padding, dilation, .. } = self.conv;
         // What lies before the first row or column wraps round to beyond the last.
         let at = |axis: usize, k: usize| {
@@ -78,7 +93,7 @@ impl Patches {
         };
         for y in (0..kernel[0]).map(|k| at(0, k)) {
             for x in (0..kernel[1]).map(|k| at(1, k)) {
-                inputs.push(if y < height && x < width { plane[y * width + x] } else { 0.0 });
+                inputs.push(if y < height && x < width { plane[y * width + x] } else { border });
             }
         }
     }
@@ -137,11 +152,13 @@ mod tests {
                 |count: usize, pace: f32| (0..count).map(|i| (i as f32 * pace).sin()).collect::<Vec<_>>();
             let (weight, bias) = (wave(conv.weight_shape().iter().product(), 0.7), wave(6, 1.1));
             let input = wave(4 * 7 * 9, 0.37);
-            let (outputs, pixels) = run(&conv, &weight, &bias, &input, [7, 9]);
+            let unit = [1.0, 0.5, 2.0, 1.0, 0.25, 4.0];
+            let border = -2;
+            let (outputs, pixels) = run(&conv, &weight, &bias, &input, ([7, 9], border));
             let patches = Patches::new(conv);
             let positions: Vec<usize> = (0..pixels).rev().collect();
-            let inputs = patches.inputs(&input, [4, 7, 9], &positions);
-            let targets = patches.outputs(&outputs, &bias, &positions);
+            let inputs = patches.inputs(&input, [4, 7, 9], border as f32, &positions);
+            let targets = patches.outputs(&outputs, &bias, &unit, &positions);
             let (rows, features) = (patches.rows(), weight.len() / 6);
             for group in 0..patches.groups() {
                 for n in 0..pixels {
@@ -149,7 +166,7 @@ mod tests {
                     for row in 0..rows {
                         let w = &weight[(group * rows + row) * features..][..features];
                         let sum: f32 = w.iter().zip(x).map(|(w, x)| w * x).sum();
-                        let target = targets[(group * pixels + n) * rows + row];
+                        let target = targets[(group * pixels + n) * rows + row] * unit[group * rows + row];
                         assert!((sum - target).abs() < 1e-4, "{conv:?} {group} {n} {row}: {sum} {target}");
                     }
                 }
@@ -157,11 +174,17 @@ mod tests {
         }
     }
 
-    fn run(conv: &Conv, weight: &[f32], bias: &[f32], input: &[f32], size: [usize; 2]) -> (Vec<f32>, usize) {
+    fn run(
+        conv: &Conv,
+        weight: &[f32],
+        bias: &[f32],
+        input: &[f32],
+        (size, border): ([usize; 2], i32),
+    ) -> (Vec<f32>, usize) {
         use quant_core::{Constant, ConvGeometry, Description, Format, Program, Step, StepOp, TensorInfo};
         let Conv { in_channels, out_channels, kernel, stride, padding, dilation, groups, .. } = *conv;
         let geometry =
-            ConvGeometry { in_channels, out_channels, kernel, stride, padding, dilation, groups, border: 0 };
+            ConvGeometry { in_channels, out_channels, kernel, stride, padding, dilation, groups, border };
         let tensor =
             |name: &str, channels| TensorInfo { name: name.to_owned(), channels, format: Format::F32 };
         let op = StepOp::ConvF32 { geometry, weight: "w".into(), bias: "b".into(), activation: None };

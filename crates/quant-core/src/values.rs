@@ -66,8 +66,17 @@ impl<'a> Values<'a> {
             (Values::F32(v), _) => v.to_vec(),
             (Values::I8(v), Some(params)) => v.iter().map(|&q| params.dequantize(q.into())).collect(),
             (Values::I16(v), Some(params)) => v.iter().map(|&q| params.dequantize(q.into())).collect(),
-            (Values::I8(v), None) => v.iter().map(|&q| q.into()).collect(),
-            (Values::I16(v), None) => v.iter().map(|&q| q.into()).collect(),
+            (_, None) => self.to_numbers(),
+        }
+    }
+
+    /// The values themselves, integers as they are.
+    #[must_use]
+    pub fn to_numbers(&self) -> Vec<f32> {
+        match self {
+            Values::F32(v) => v.to_vec(),
+            Values::I8(v) => v.iter().map(|&q| q.into()).collect(),
+            Values::I16(v) => v.iter().map(|&q| q.into()).collect(),
         }
     }
 }

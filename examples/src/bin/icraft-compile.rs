@@ -11,8 +11,9 @@ use examples::icraft::evaluate::{Entry, Manifest, SummaryFile, entries, runs};
 use examples::network::Network;
 use examples::output::{check_writable, create_folder, note, print, write_atomic};
 use examples::run::{Options, evaluate};
+use examples::weights::{BiasArgument, TreatmentArguments};
 use icraft_raw::Simulation;
-use ptq::Method;
+use ptq::{Method, Reconstruct, ReconstructedLayer};
 use quant_core::Rounding;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -45,6 +46,8 @@ struct Arguments {
     /// Run the networks that were written on annotated images, and write summary.json
     #[arg(long)]
     evaluate: bool,
+    #[command(flatten)]
+    treatment: TreatmentArguments,
     #[command(flatten)]
     evaluation: EvaluationArguments,
     /// Sets of images to draw for the intervals of differences in AP; 0 for no intervals
@@ -87,10 +90,17 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
+    let simulation = Simulation {
+        cut: arguments.cut_rounding.into(),
+        scale: arguments.scale_rounding.into(),
+        fused: true,
+    };
     let overrides = Overrides {
         model: arguments.model.clone(),
         saturation: arguments.saturation.clone(),
         weight_method: Some(weight_method(arguments)?),
+        reconstruct: treatment(arguments)?,
+        simulation,
         threads: thread_count(arguments.evaluation.threads),
     };
     let jobs: Vec<Job> =
@@ -114,11 +124,6 @@ fn run(arguments: &Arguments) -> Result<()> {
     if !arguments.evaluate {
         return print(report(&jobs, &compiled));
     }
-    let simulation = Simulation {
-        cut: arguments.cut_rounding.into(),
-        scale: arguments.scale_rounding.into(),
-        fused: true,
-    };
     let summary = summary(arguments, &jobs, &entries(&compiled, simulation)?, simulation)?;
     create_folder(&out)?;
     let text = serde_json::to_string_pretty(&summary)?;
@@ -128,6 +133,18 @@ fn run(arguments: &Arguments) -> Result<()> {
     } else {
         print(format!("{}\n{}", report(&jobs, &compiled), table(&summary)))
     }
+}
+
+/// What is done to parameters; all of it is measured.
+fn treatment(arguments: &Arguments) -> Result<Option<Reconstruct>> {
+    if arguments.treatment.bias_correction == BiasArgument::Analytic {
+        return Err(Error::Argument {
+            option: "--bias-correction",
+            value: "analytic".to_owned(),
+            expected: "none, weights or outputs: normalised networks have no BatchNorm to expect anything from",
+        });
+    }
+    Ok(arguments.treatment.reconstruction())
 }
 
 fn weight_method(arguments: &Arguments) -> Result<Method> {
@@ -168,20 +185,31 @@ fn summary(
 
 /// What was written.
 fn report(jobs: &[Job], compiled: &[(Compiled, u8)]) -> String {
-    let lines = jobs.iter().zip(compiled).map(|(job, (compiled, bits))| {
+    let lines = jobs.iter().zip(compiled).flat_map(|(job, (compiled, bits))| {
         let stages: Vec<String> = compiled.written.iter().map(|written| written.stage.to_string()).collect();
-        format!(
+        let written = format!(
             "{}: {} ({bits} bits; {} of {} weights clipped); logs in {}",
             job.folder().display(),
             stages.join(", "),
             compiled.clipped,
             compiled.weights,
             job.logs().display()
-        )
+        );
+        std::iter::once(written).chain(reconstruction(&compiled.reconstructed))
     });
     let mut lines: Vec<String> = lines.collect();
     lines.push("next: adapt and generate, which need the vendor's tool; these files fit it".to_owned());
     lines.join("\n")
+}
+
+/// How much nearer the outputs of convolutions have come to those of the float network.
+fn reconstruction(layers: &[ReconstructedLayer]) -> Option<String> {
+    let mean = |error: fn(&ReconstructedLayer) -> f64| {
+        layers.iter().map(|layer| error(layer) / layer.signal).sum::<f64>() / layers.len() as f64
+    };
+    let [before, after] = [mean(|layer| layer.before), mean(|layer| layer.after)];
+    let count = layers.len();
+    (count > 0).then(|| format!("outputs of {count} convolutions: mean error {before:.3e} of the signal to nearest, now {after:.3e}"))
 }
 
 fn table(summary: &SummaryFile) -> String {

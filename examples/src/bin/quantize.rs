@@ -192,7 +192,8 @@ fn layer_images(
     methods: &[MethodChoice],
     source: &CalibrationSource,
 ) -> Result<Option<Vec<PathBuf>>> {
-    let needed = methods.contains(&MethodChoice::Auto) || arguments.weight.reconstruction().is_some();
+    let needed =
+        methods.contains(&MethodChoice::Auto) || arguments.weight.treatment.reconstruction().is_some();
     match (needed, &arguments.layer_images, source) {
         (false, None, _) => Ok(None),
         (false, Some(folder), _) => Err(Error::Argument {

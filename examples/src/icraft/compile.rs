@@ -1,17 +1,19 @@
 //! The open front of the compiler: parse, optimize and quantize.
 
+use super::integers::{IntegerNetwork, Normalized, Stored};
 use super::saturation::{Fit, Rule, Saturations, measure};
 use crate::error::{Error, Result};
 use crate::network::{Model, find_weights};
 use crate::output::{create_folder, note, write_atomic};
 use icraft_raw::{
-    BitWidth, CalibrationList, Checksum, Config, Durability, FtmpRow, Generation, InputTransform, Log, NOTES,
-    Network, PerAxis, Profile, RawFile, RawRow, Stage, describe, integer_payloads, integers, normalized,
-    payloads, raw_bytes, transformed, write_ftmps, write_raws,
+    CalibrationList, Checksum, Config, Durability, FtmpRow, Generation, InputTransform, Log, NOTES, Network,
+    PerAxis, Profile, RawFile, RawRow, Simulation, Stage, describe, normalized, payloads, raw_bytes,
+    transformed, write_ftmps, write_raws,
 };
 use nn_graph::{Graph, Op, Params, Tensor};
 use ptq::{
-    InputShift, IntegerConv, IntegerConvConfig, Method, NormRatios, WeightConfig, normalize, shift_input,
+    InputShift, IntegerConvConfig, Method, NormRatios, Reconstruct, ReconstructedLayer, WeightConfig,
+    normalize, shift_input,
 };
 use quant_core::{Granularity, NormConvention, Rounding, norm_ratio};
 use serde_json::json;
@@ -28,6 +30,10 @@ pub struct Overrides {
     pub saturation: Option<String>,
     /// How scales of weights are chosen.
     pub weight_method: Option<Method>,
+    /// What is done to weights and biases beyond rounding to nearest.
+    pub reconstruct: Option<Reconstruct>,
+    /// What is not known of the accelerator.
+    pub simulation: Simulation,
     /// Threads.
     pub threads: usize,
 }
@@ -47,6 +53,8 @@ pub struct Job {
     parts: Vec<Vec<PathBuf>>,
     per: Granularity,
     weight_method: Method,
+    reconstruct: Option<Reconstruct>,
+    simulation: Simulation,
     transform: InputTransform,
     folder: PathBuf,
     logs: PathBuf,
@@ -66,6 +74,8 @@ pub struct Written {
 pub struct Compiled {
     /// Parsed, optimized, normed and quantized.
     pub written: Vec<Written>,
+    /// What became of convolutions beyond rounding to nearest.
+    pub reconstructed: Vec<ReconstructedLayer>,
     /// Weights that were clipped.
     pub clipped: usize,
     /// Weights in all.
@@ -100,7 +110,9 @@ impl Job {
         };
         let rule = match (&overrides.saturation, quantize.saturation) {
             (Some(name), _) => Rule::parse(name)?,
-            (None, Some(method)) => Rule::parse(&method.to_string())?,
+            (None, Some(method)) => Rule::parse(&method.to_string()).map_err(|_| {
+                missing("[quantize] saturation = kld, ems or null: no other can be done here")
+            })?,
             (None, None) => Rule::parse("kld")?,
         };
         let per = match quantize.per {
@@ -123,6 +135,8 @@ impl Job {
             bits: quantize.bits as u8,
             size: ImageSize::new(height, width),
             weight_method: overrides.weight_method.unwrap_or(Method::Max),
+            reconstruct: overrides.reconstruct,
+            simulation: overrides.simulation,
             threads: overrides.threads,
             model,
             name,
@@ -149,31 +163,35 @@ impl Job {
 
         let shift =
             InputShift { scale: 1.0 / f64::from(self.transform.scale), offset: self.transform.offset.into() };
-        let params = reordered(graph, shift_input(graph, params, shift)?, &self.transform.order);
+        let optimized_params = reordered(graph, shift_input(graph, params, shift)?, &self.transform.order);
         let mut optimized = parsed;
         transformed(&mut optimized, &self.transform);
-        written.push(self.write(Stage::Optimized, &optimized, &payloads(&optimized, &params)?)?);
+        written.push(self.write(Stage::Optimized, &optimized, &payloads(&optimized, &optimized_params)?)?);
 
         let measured =
             measure(&self.model, &self.parts, (self.size, self.fit), self.rule, self.bits, self.threads)?;
         let ratios = self.ratios(&measured)?;
         let by_name: BTreeMap<&str, &[f32]> =
             graph.tensors().map(|id| (graph.node(id).name.as_str(), ratios.channels(id))).collect();
-        let params = normalize(graph, &params, &ratios)?;
+        let params = normalize(graph, &optimized_params, &ratios)?;
         let normed = normalized(optimized, |name| by_name.get(name).copied());
         written.push(self.write(Stage::Normed, &normed, &payloads(&normed, &params)?)?);
 
-        let convs = self.integers(&params, &ratios, &measured)?;
-        let scales = |name: &str| convs.get(name).map(|conv| &conv.scales);
-        let quantized = integers(normed, self.bits, scales);
-        let values = |name: &str| convs.get(name).map(|conv| (&conv.weight[..], &conv.bias[..]));
-        let width = if self.bits == 8 { BitWidth::Eight } else { BitWidth::Sixteen };
-        let tensors = integer_payloads(&quantized, width, values)?;
-        written.push(self.write(Stage::Quantized, &quantized, &tensors)?);
+        let source = Normalized {
+            model: &self.model,
+            network: &normed,
+            params: [&optimized_params, &params],
+            ratios: &ratios,
+            largest: &measured.channels,
+        };
+        let mut network = IntegerNetwork::new(source, self.integer_config(), self.simulation)?;
+        let images: Vec<&PathBuf> = self.parts.iter().flatten().collect();
+        let reconstruct = |how| network.reconstruct(how, &images, (self.size, self.fit));
+        let reconstructed = self.reconstruct.as_ref().map_or_else(|| Ok(Vec::new()), reconstruct)?;
+        let Stored { network: quantized, payloads, clipped, weights } = network.stored()?;
+        written.push(self.write(Stage::Quantized, &quantized, &payloads)?);
         self.write_logs(&quantized, &params, &measured)?;
-        let clipped = convs.values().map(|conv| conv.clipped).sum();
-        let weights = convs.values().map(|conv| conv.weight.len()).sum();
-        Ok(Compiled { written, clipped, weights })
+        Ok(Compiled { written, reconstructed, clipped, weights })
     }
 
     /// What detecting needs.
@@ -229,32 +247,10 @@ impl Job {
         })?)
     }
 
-    /// The convolutions of normalised parameters as integers.
-    fn integers(
-        &self,
-        params: &Params,
-        ratios: &NormRatios,
-        measured: &Saturations,
-    ) -> Result<BTreeMap<String, IntegerConv>> {
+    fn integer_config(&self) -> IntegerConvConfig {
         let weights =
             WeightConfig { method: self.weight_method, granularity: self.per, ..WeightConfig::default() };
-        let config = IntegerConvConfig { bits: self.bits, weights, rounding: Rounding::HalfAway };
-        let graph = &self.model.graph;
-        let convs = graph.tensors().filter(|&id| matches!(graph.node(id).op, Op::Conv(_)));
-        convs
-            .map(|id| {
-                let name = &graph.node(id).name;
-                let param = |kind: &str| {
-                    let name = format!("{name}.{kind}");
-                    params.get(&name).map(Tensor::data).ok_or(ptq::Error::Parameter { name })
-                };
-                let channels = measured.channels.get(name).map_or(&[][..], Vec::as_slice);
-                let largest: Vec<f32> =
-                    channels.iter().zip(ratios.channels(id)).map(|(max, ratio)| max / ratio).collect();
-                let conv = IntegerConv::quantize(param("weight")?, param("bias")?, &largest, &config);
-                Ok((name.clone(), conv.map_err(|e| e.of(name))?))
-            })
-            .collect()
+        IntegerConvConfig { bits: self.bits, weights, rounding: Rounding::HalfAway }
     }
 
     fn write_logs(&self, network: &Network, params: &Params, measured: &Saturations) -> Result<()> {

@@ -9,6 +9,7 @@ pub mod error;
 pub mod errors;
 pub mod evaluate;
 pub mod feature_maps;
+pub mod integers;
 pub mod log;
 pub mod names;
 pub mod output;

@@ -98,6 +98,32 @@ fn stages_are_written_and_run() {
     assert!(error.contains("don't belong together"), "{error}");
 }
 
+/// Units, borders, ratios that differ between the inputs of a convolution, sums larger than results: if one of them were wrong, 16 bits
+/// would not come near the float network's outputs. Nothing is clipped there: the images of one part all count.
+#[test]
+fn weights_are_rounded_by_what_they_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = demo();
+    let errors = |name: &str, changes: &[(&str, &str)], options: &[&str]| {
+        let configs = [config(folder.path(), name, changes)];
+        let text = succeed("icraft-compile", &arguments(&configs, &demo, options));
+        let (_, line) = text.split_once("mean error ").unwrap();
+        let numbers: Vec<f64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        [numbers[0], numbers[1]]
+    };
+    let [wide, _] = errors(
+        "demo_16.ini",
+        &[("batch = 4", "batch = 1")],
+        &["--saturation", "null", "--bias-correction", "weights"],
+    );
+    assert!(wide < 1e-7, "{wide}");
+    for name in ["demo_8.ini", "demo_8.toml"] {
+        let options = ["--saturation", "mse", "--rounding", "descent", "--bias-correction", "outputs"];
+        let [before, after] = errors(name, &[], &options);
+        assert!(before > 1e-4 && before < 0.1 && after < 0.8 * before, "{name}: {before} {after}");
+    }
+}
+
 #[test]
 fn the_later_generation_is_written_too() {
     let folder = tempfile::tempdir().unwrap();
@@ -123,6 +149,7 @@ fn what_is_wrong_is_told_in_one_line() {
         ("model.safetensors", "missing.safetensors", "missing.safetensors"),
         ("pre_scale = 255, 255, 255", "pre_scale = 1, 1, 1", "pre_scale"),
         ("saturation = kld", "saturation = best", "best"),
+        ("saturation = kld", "saturation = nsigma", "[quantize] saturation = kld, ems or null"),
         ("input = 1, 160, 160, 3", "input = 1, 160, 3", "inputs"),
     ] {
         let configs = [config(folder.path(), "demo_8.ini", &[(from, to)])];
@@ -132,6 +159,11 @@ fn what_is_wrong_is_told_in_one_line() {
     }
     let error = fail("icraft-compile", &["missing.ini"]);
     assert!(error.contains("missing.ini"), "{error}");
+    let configs = [config(folder.path(), "demo_8.ini", &[])];
+    for options in [["--bias-correction", "analytic"], ["--compensation", "1.5"]] {
+        let error = fail("icraft-compile", &arguments(&configs, &demo, &options));
+        assert!(error.contains(options[0]), "{error}");
+    }
     // Two configurations that would write the same files.
     let one = config(folder.path(), "demo_8.ini", &[]);
     let error = fail("icraft-compile", &arguments(&[one.clone(), one], &demo, &[]));

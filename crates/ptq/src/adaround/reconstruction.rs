@@ -129,6 +129,16 @@ impl LinearReconstruction {
         });
     }
 
+    /// The same sums with `share` of the error that the layer has before: of what comes from the layers before it, which weights then make up
+    /// for to that part only. Fewer samples tell less of what is worth making up for.
+    #[must_use]
+    pub fn compensating(&self, share: f64) -> Self {
+        let mut part = self.clone();
+        part.cross.iter_mut().chain(&mut part.residual_sums).for_each(|sum| *sum *= share);
+        part.residual.iter_mut().for_each(|sum| *sum *= share * share);
+        part
+    }
+
     /// The same sums about the means of inputs and errors: of a layer whose bias is free to take up any shift of its outputs.
     #[must_use]
     pub fn centred(&self) -> Self {

@@ -28,39 +28,70 @@ pub struct IntegerConv {
 }
 
 impl IntegerConv {
-    /// Quantises normalised weights, in rows of an output channel each, and biases. `largest` is by output channel the largest magnitude that
-    /// the normalised result has before it is clipped: sums have to hold it in twice the bits.
-    ///
-    /// Scales of weights are `saturation / (2^(bits - 1) - 1)`, those of biases `largest / (2^(2 bits - 1) - 1)`, both brought to
-    /// [`ConvScales`]; with one scale per tensor the largest of all channels counts.
+    /// Quantises normalised weights, in rows of an output channel each, and biases, with the [`scales`](Self::scales) of the weights as they
+    /// are.
     ///
     /// # Errors
-    /// [`Error::Length`] unless there are as many biases as rows and results; [`Error::NonFinite`]; those of
-    /// [`WeightConfig::scales`] and [`ConvScales::new`].
+    /// As [`IntegerConv::scales`] and [`IntegerConv::with_scales`].
     pub fn quantize(
         weight: &[f32],
         bias: &[f32],
         largest: &[f32],
         config: &IntegerConvConfig,
     ) -> Result<Self, Error> {
+        Self::with_scales(weight, bias, Self::scales([weight, bias], largest, config)?, config)
+    }
+
+    /// Scales for normalised weights, in rows of an output channel each, and biases. `largest` is by output channel the largest magnitude
+    /// that the normalised result has before it is clipped.
+    ///
+    /// Scales of weights are `saturation / (2^(bits - 1) - 1)`, those of biases `(largest + |bias|) / (2^(2 bits - 1) - 1)`, both brought to
+    /// [`ConvScales`]; with one scale per tensor the largest of all channels counts. Twice the bits then hold the sum before the bias is
+    /// added, which may be larger than the result, the bias, and the result.
+    ///
+    /// # Errors
+    /// [`Error::Length`] unless there are as many biases as results; [`Error::NonFinite`]; those of [`WeightConfig::scales`] and
+    /// [`ConvScales::new`].
+    pub fn scales(
+        [weight, bias]: [&[f32]; 2],
+        largest: &[f32],
+        config: &IntegerConvConfig,
+    ) -> Result<ConvScales, Error> {
         if largest.len() != bias.len() {
             let (expected, found) = (bias.len(), largest.len());
             return Err(Error::Length { what: "largest results", expected, found });
         }
-        let non_finite = bias.iter().chain(largest).filter(|v| !v.is_finite()).count();
-        if non_finite > 0 {
-            return Err(Error::NonFinite { count: non_finite as u64 });
-        }
+        check_finite(largest)?;
+        check_finite(bias)?;
+        let held: Vec<f32> = largest.iter().zip(bias).map(|(result, bias)| result + bias.abs()).collect();
         let weights = WeightConfig { bits: config.bits, ..config.weights };
         let weight_scales: Vec<f64> =
-            weights.scales(weight, bias.len())?.into_iter().map(f64::from).collect();
+            weights.scales(weight, largest.len())?.into_iter().map(f64::from).collect();
         let limit = integer_limit(2 * config.bits) as f64;
-        let most = largest.iter().copied().fold(0.0, f32::max);
+        let most = held.iter().copied().fold(0.0, f32::max);
         let bias_scales: Vec<f64> = match config.weights.granularity {
-            Granularity::PerTensor => vec![f64::from(most) / limit; bias.len()],
-            Granularity::PerChannel => largest.iter().map(|&v| f64::from(v) / limit).collect(),
+            Granularity::PerTensor => vec![f64::from(most) / limit; held.len()],
+            Granularity::PerChannel => held.iter().map(|&v| f64::from(v) / limit).collect(),
         };
-        let scales = ConvScales::new(&weight_scales, &bias_scales, config.bits)?;
+        Ok(ConvScales::new(&weight_scales, &bias_scales, config.bits)?)
+    }
+
+    /// Quantises normalised weights and biases with given scales.
+    ///
+    /// # Errors
+    /// [`Error::Length`] unless there are as many biases as scales, and they divide the weights; [`Error::NonFinite`].
+    pub fn with_scales(
+        weight: &[f32],
+        bias: &[f32],
+        scales: ConvScales,
+        config: &IntegerConvConfig,
+    ) -> Result<Self, Error> {
+        let rows = scales.weights.len();
+        if bias.len() != rows || rows == 0 || !weight.len().is_multiple_of(rows) {
+            return Err(Error::Length { what: "biases, one by scale", expected: rows, found: bias.len() });
+        }
+        check_finite(weight)?;
+        check_finite(bias)?;
         let mut conv =
             Self { weight: Vec::with_capacity(weight.len()), bias: Vec::new(), scales, clipped: 0 };
         conv.fill(weight, bias, config);
@@ -82,6 +113,13 @@ impl IntegerConv {
             let q = round(f64::from(bias) / biases.real(), config.rounding) as i64;
             self.bias.push(q.clamp(-wide_limit, wide_limit));
         }
+    }
+}
+
+fn check_finite(values: &[f32]) -> Result<(), Error> {
+    match values.iter().filter(|v| !v.is_finite()).count() {
+        0 => Ok(()),
+        count => Err(Error::NonFinite { count: count as u64 }),
     }
 }
 

@@ -24,7 +24,7 @@ fn run(model: &super::Model, config: &QuantConfig, how: Reconstruct) -> Reconstr
 }
 
 fn how(rounding: WeightRounding, bias_correction: BiasCorrection) -> Reconstruct {
-    Reconstruct { rounding, bias_correction, positions: 100 }
+    Reconstruct { rounding, bias_correction, compensation: 1.0, positions: 100 }
 }
 
 fn with(config: &QuantConfig, done: &Reconstructed) -> QuantConfig {
@@ -103,6 +103,20 @@ fn layers_in_f32_stay_as_they_are() {
     }
 }
 
+/// Without the errors of earlier layers what matters are the layer's own; with all of them the outputs come closest on the images themselves.
+#[test]
+fn compensation_goes_from_own_errors_to_all() {
+    let model = model("nn.SiLU()");
+    let config = coarse(&model);
+    let part = |compensation: f64| {
+        let how = Reconstruct { compensation, ..how(DESCENT, BiasCorrection::Outputs) };
+        let layers = run(&model, &config, how).layers;
+        layers.iter().map(|layer| layer.after / layer.before).sum::<f64>() / layers.len() as f64
+    };
+    let [none, half, all] = [0.0, 0.5, 1.0].map(part);
+    assert!(all < half && half < none && none < 1.0, "{none} {half} {all}");
+}
+
 #[test]
 fn progress_names_every_layer_and_no_images_are_refused() {
     let model = model("nn.SiLU()");
@@ -115,8 +129,11 @@ fn progress_names_every_layer_and_no_images_are_refused() {
     let expected: Vec<_> = convolutions(graph).iter().map(|n| ((*n).to_owned(), seen.len())).collect();
     assert_eq!(seen, expected);
     let nowhere = Reconstruct { positions: 0, ..how };
+    let too_much = Reconstruct { compensation: 1.5, ..how };
     let refused = nowhere.run(graph, params, &config, [SIZE; 2], images(1), |_, _| ());
     assert!(matches!(refused, Err(Error::NoPositions)), "{refused:?}");
+    let refused = too_much.run(graph, params, &config, [SIZE; 2], images(1), |_, _| ());
+    assert!(matches!(refused, Err(Error::Compensation { share: 1.5 })), "{refused:?}");
     let refused = how.run(graph, params, &config, [SIZE; 2], images(0), |_, _| ());
     assert!(matches!(refused, Err(Error::NoValues)), "{refused:?}");
 }

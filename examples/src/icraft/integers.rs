@@ -1,0 +1,180 @@
+//! The integers of a normalised network, and how its weights are rounded.
+
+use super::saturation::{Fit, fitted};
+use crate::error::Result;
+use crate::images::decode;
+use crate::network::Model;
+use crate::progress::bar;
+use icraft_raw::{BitWidth, Network, RawFile, Simulation, integer_payloads, integers, program, raw_bytes};
+use nn_graph::{Op, Params, Tensor};
+use ptq::{
+    Adjustable, Adjusted, Error, Fusion, Inputs, IntegerConv, IntegerConvConfig, NormRatios, Reconstruct,
+    ReconstructedLayer, WeightGrid, lower_float,
+};
+use quant_core::{ConvScales, MantissaScale, Program};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use yolo_model::ImageSize;
+
+/// A network with normalised feature maps, and what it was made from.
+pub struct Normalized<'j> {
+    /// The detector.
+    pub model: &'j Model,
+    /// Its json of the stage normed.
+    pub network: &'j Network,
+    /// Its parameters of the stages optimized and normed.
+    pub params: [&'j Params; 2],
+    /// The ratios between them.
+    pub ratios: &'j NormRatios,
+    /// By convolution, the largest magnitude of every channel.
+    pub largest: &'j BTreeMap<String, Vec<f32>>,
+}
+
+/// A normalised network whose convolutions become integers.
+pub struct IntegerNetwork<'j> {
+    source: Normalized<'j>,
+    config: IntegerConvConfig,
+    simulation: Simulation,
+    /// Normalised parameters; those that have been treated are on their grid.
+    params: Params,
+    scales: BTreeMap<String, ConvScales>,
+}
+
+/// What a network of integers is stored as.
+pub struct Stored {
+    /// Its json.
+    pub network: Network,
+    /// Its parameters, by id.
+    pub payloads: Vec<(u32, Vec<u8>)>,
+    /// Weights that were clipped.
+    pub clipped: usize,
+    /// Weights in all.
+    pub weights: usize,
+}
+
+impl<'j> IntegerNetwork<'j> {
+    /// Chooses the scales of all convolutions.
+    ///
+    /// # Errors
+    /// Parameters that are missing or not finite.
+    pub fn new(source: Normalized<'j>, config: IntegerConvConfig, simulation: Simulation) -> Result<Self> {
+        let params = source.params[1].clone();
+        let mut network = Self { source, config, simulation, params, scales: BTreeMap::new() };
+        for conv in network.convolutions() {
+            let channels = network.source.largest.get(&conv.name).map_or(&[][..], Vec::as_slice);
+            let largest: Vec<f32> = channels.iter().zip(&conv.unit).map(|(max, unit)| max / unit).collect();
+            let params = [network.param(&conv.name, "weight")?, network.param(&conv.name, "bias")?];
+            let scales = IntegerConv::scales(params, &largest, &network.config);
+            let scales = scales.map_err(|error| error.of(&conv.name))?;
+            network.scales.insert(conv.name, scales);
+        }
+        Ok(network)
+    }
+
+    /// Chooses weights and biases so that outputs of convolutions come near to those of the float network on images.
+    ///
+    /// # Errors
+    /// An image that can't be read.
+    pub fn reconstruct(
+        &mut self,
+        how: &Reconstruct,
+        images: &[&PathBuf],
+        (size, fit): (ImageSize, Fit),
+    ) -> Result<Vec<ReconstructedLayer>> {
+        let Model { graph, params, .. } = self.source.model;
+        let float = lower_float(graph, params, Fusion::EveryTensor)?;
+        let (looking, layers) = (bar(images.len(), "looking at images"), bar(1, "reconstructing layers"));
+        let inputs = images.iter().map(|path| {
+            looking.inc(1);
+            fitted(&decode(path)?, size, fit)
+        });
+        let progress = |_: &ReconstructedLayer, total: usize| {
+            looking.finish_and_clear();
+            layers.set_length(total as u64);
+            layers.inc(1);
+        };
+        let sides = [size.height, size.width];
+        let (done, _) = how.adjust::<_, crate::error::Error>(self, &float, sides, inputs, progress)?;
+        layers.finish_and_clear();
+        Ok(done)
+    }
+
+    /// The network as it is stored, with the weights that have been chosen so far.
+    ///
+    /// # Errors
+    /// Parameters that are missing or not finite.
+    pub fn stored(&self) -> Result<Stored> {
+        let convs = self.convs()?;
+        let scales = |name: &str| convs.get(name).map(|conv| &conv.scales);
+        let network = integers(self.source.network.clone(), self.config.bits, scales);
+        let values = |name: &str| convs.get(name).map(|conv| (&conv.weight[..], &conv.bias[..]));
+        let width = if self.config.bits == 8 { BitWidth::Eight } else { BitWidth::Sixteen };
+        let payloads = integer_payloads(&network, width, values)?;
+        let clipped = convs.values().map(|conv| conv.clipped).sum();
+        let weights = convs.values().map(|conv| conv.weight.len()).sum();
+        Ok(Stored { network, payloads, clipped, weights })
+    }
+
+    fn convs(&self) -> Result<BTreeMap<String, IntegerConv>> {
+        let convs = self.scales.iter().map(|(name, scales)| {
+            let [weight, bias] = [self.param(name, "weight")?, self.param(name, "bias")?];
+            let conv = IntegerConv::with_scales(weight, bias, scales.clone(), &self.config);
+            Ok((name.clone(), conv.map_err(|error| error.of(name))?))
+        });
+        convs.collect()
+    }
+
+    fn param(&self, layer: &str, kind: &str) -> Result<&[f32]> {
+        let name = format!("{layer}.{kind}");
+        Ok(self.params.get(&name).ok_or(Error::Parameter { name })?.data())
+    }
+
+    fn param_mut(&mut self, layer: &str, kind: &str) -> Result<&mut [f32]> {
+        let name = format!("{layer}.{kind}");
+        Ok(self.params.get_mut(&name).ok_or(Error::Parameter { name })?.data_mut())
+    }
+}
+
+impl Adjustable for IntegerNetwork<'_> {
+    type Error = crate::error::Error;
+
+    fn convolutions(&self) -> Vec<Adjusted> {
+        let graph = &self.source.model.graph;
+        let adjusted = graph.tensors().filter_map(|id| {
+            let node = graph.node(id);
+            let Op::Conv(conv) = node.op else { return None };
+            let bias = self.source.params[0].get(&format!("{}.bias", node.name)).map(Tensor::data);
+            Some(Adjusted {
+                name: node.name.clone(),
+                conv,
+                bias: bias.map_or_else(|| vec![0.0; conv.out_channels], <[f32]>::to_vec),
+                unit: self.source.ratios.channels(id).to_vec(),
+                inputs: Inputs::Integers,
+            })
+        });
+        adjusted.collect()
+    }
+
+    fn program(&self) -> Result<Program> {
+        let Stored { network, payloads, .. } = self.stored()?;
+        let payloads: Vec<(u32, &[u8])> =
+            payloads.iter().map(|(id, bytes)| (*id, bytes.as_slice())).collect();
+        let raw = RawFile::from_bytes(raw_bytes(network.generation, &payloads)?)?;
+        Ok(program(&network, &raw, self.simulation)?)
+    }
+
+    fn grid(&self, convolution: &str) -> Result<WeightGrid> {
+        let weights = self.param(convolution, "weight")?.to_vec();
+        let scales = self.scales.get(convolution).map_or(&[][..], |scales| &scales.weights);
+        let scales = scales.iter().map(|scale: &MantissaScale| scale.real() as f32).collect();
+        let limit = (1 << (self.config.bits - 1)) - 1;
+        Ok(WeightGrid { weights, scales, bounds: [-limit, limit] })
+    }
+
+    fn set(&mut self, convolution: &str, weights: &[f32], shifts: &[f64]) -> Result<()> {
+        self.param_mut(convolution, "weight")?.copy_from_slice(weights);
+        let biases = self.param_mut(convolution, "bias")?.iter_mut();
+        biases.zip(shifts).for_each(|(bias, shift)| *bias = (f64::from(*bias) + shift) as f32);
+        Ok(())
+    }
+}
