@@ -21,8 +21,8 @@ mod words;
 
 pub use config::{
     CONFIG_KEYS, CalibrationList, Config, ConfigError, ConfigFormat, ConfigKey, ConfigWarning, DumpFormat,
-    ElementKind, ForwardMode, GenerateConfig, IniFault, MixPrecision, OptimizeConfig, ParseConfig,
-    QuantizeConfig, RunConfig, Section, StageFiles, Switch, ValueKind,
+    ElementKind, ForwardMode, GenerateConfig, IniFault, MixPrecision, OptimizeConfig, OverrideFault,
+    ParseConfig, QuantizeConfig, RunConfig, Section, StageFiles, Switch, ValueKind,
 };
 pub use csv::{
     BiasRule, CsvError, FtmpColumns, FtmpRow, MixRow, NumberFault, ParamsAndOutput, Profile, RawColumns,

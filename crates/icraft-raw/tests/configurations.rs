@@ -312,3 +312,36 @@ fn names_of_files() {
         ["parse", "optimize", "quantize", "adapt", "generate", "run"]
     );
 }
+
+#[test]
+fn settings_beside_a_configuration_take_the_place_of_its_own() {
+    let texts = [
+        ("[quantize]\nbits = 8\nper = tensor\n", ConfigFormat::Ini),
+        ("[quantize]\nbits = 8\nper = \"tensor\"\n", ConfigFormat::Toml),
+    ];
+    for (text, format) in texts {
+        let with = |settings: &[&str]| {
+            let settings: Vec<String> = settings.iter().map(|&setting| setting.to_owned()).collect();
+            Config::read_with(text, format, &settings)
+        };
+        let config = with(&["quantize.bits=16", "parse.input = 1, 320, 320, 3"]);
+        if format == ConfigFormat::Ini {
+            let config = config.unwrap();
+            assert_eq!(config.parse.unwrap().inputs, [[1, 320, 320, 3]]);
+        }
+        let quantize = with(&["quantize.bits=16"]).unwrap().quantize.unwrap();
+        assert_eq!((quantize.bits, quantize.per), (16, icraft_raw::Granularity::Tensor), "{text}");
+        // The last one counts.
+        assert_eq!(with(&["quantize.bits=16", "quantize.bits=8"]).unwrap().quantize.unwrap().bits, 8);
+        for (setting, part) in [
+            ("quantize.bits=9", "the value must be"),
+            ("quantize.bit=8", "did you mean `bits`?"),
+            ("quantise.bits=8", "expected SECTION.KEY=VALUE"),
+            ("bits=8", "expected SECTION.KEY=VALUE"),
+            ("quantize.bits", "expected SECTION.KEY=VALUE"),
+        ] {
+            let error = with(&[setting]).unwrap_err().to_string();
+            assert!(error.contains(setting) && error.contains(part), "{error}");
+        }
+    }
+}

@@ -31,6 +31,9 @@ struct Arguments {
     /// Architecture of the checkpoint: a yaml file or a built-in name; not needed for checkpoints that describe theirs
     #[arg(long)]
     model: Option<String>,
+    /// Take a setting in place of the configurations', such as quantize.bits=16; may be given several times
+    #[arg(long, value_name = "SECTION.KEY=VALUE")]
+    set: Vec<String>,
     /// Choose saturation points so, whatever the configurations say: kld, ems, null, or a method of `quantize`
     #[arg(long)]
     saturation: Option<String>,
@@ -97,6 +100,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     };
     let overrides = Overrides {
         model: arguments.model.clone(),
+        settings: arguments.set.clone(),
         saturation: arguments.saturation.clone(),
         weight_method: Some(weight_method(arguments)?),
         reconstruct: treatment(arguments)?,

@@ -26,6 +26,8 @@ use yolo_model::ImageSize;
 pub struct Overrides {
     /// Architecture, where the checkpoint does not describe it.
     pub model: Option<String>,
+    /// Settings `SECTION.KEY=VALUE` in place of the configuration's.
+    pub settings: Vec<String>,
     /// In place of `saturation`.
     pub saturation: Option<String>,
     /// How scales of weights are chosen.
@@ -96,7 +98,7 @@ impl Job {
     /// # Errors
     /// What is wrong with any of them, or can't be done here.
     pub fn load(path: &Path, overrides: &Overrides) -> Result<Self> {
-        let config = Config::from_path(path).map_err(in_config(path))?;
+        let config = Config::from_path_with(path, &overrides.settings).map_err(in_config(path))?;
         for warning in &config.warnings {
             note(format_args!("{}: {warning}", path.display()));
         }

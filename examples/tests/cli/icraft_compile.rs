@@ -117,6 +117,9 @@ fn weights_are_rounded_by_what_they_do() {
         &["--saturation", "null", "--bias-correction", "weights"],
     );
     assert!(wide < 1e-7, "{wide}");
+    let wider = ["--set", "quantize.bits=16", "--set", "quantize.batch=1"];
+    let options = [&wider[..], &["--saturation", "null", "--bias-correction", "weights"]].concat();
+    assert_eq!(errors("demo_8.ini", &[], &options)[0], wide);
     for name in ["demo_8.ini", "demo_8.toml"] {
         let options = ["--saturation", "mse", "--rounding", "descent", "--bias-correction", "outputs"];
         let [before, after] = errors(name, &[], &options);
@@ -164,6 +167,8 @@ fn what_is_wrong_is_told_in_one_line() {
         let error = fail("icraft-compile", &arguments(&configs, &demo, &options));
         assert!(error.contains(options[0]), "{error}");
     }
+    let error = fail("icraft-compile", &arguments(&configs, &demo, &["--set", "quantize.bats=16"]));
+    assert!(error.contains("quantize.bats=16") && error.contains("did you mean `bits`?"), "{error}");
     // Two configurations that would write the same files.
     let one = config(folder.path(), "demo_8.ini", &[]);
     let error = fail("icraft-compile", &arguments(&[one.clone(), one], &demo, &[]));

@@ -1,9 +1,10 @@
 //! Settings of a configuration with their lines, in either format.
 
-use super::error::{ConfigError, IniFault};
-use super::keys::Section;
+use super::error::{ConfigError, IniFault, OverrideFault};
+use super::keys::{Section, keys_of};
 use super::literal::Literal;
 use super::nearest::ConfigWarning;
+use crate::Generation;
 use crate::excerpt::excerpt;
 use std::collections::HashMap;
 use toml::de::{DeTable, DeValue};
@@ -36,6 +37,27 @@ impl Entries {
             self.sections.push(section);
         }
         Some(section)
+    }
+
+    /// Puts a setting `SECTION.KEY=VALUE` in the place of the one that is there, if any.
+    pub(super) fn replace(&mut self, text: &str, generation: Generation) -> Result<(), OverrideFault> {
+        let (name, value) = setting(text).map_err(|_| OverrideFault::Form)?;
+        let (section, name) = name.split_once('.').ok_or(OverrideFault::Form)?;
+        let section = Section::ALL.into_iter().find(|known| known.name() == section);
+        let section = section.ok_or(OverrideFault::Form)?;
+        let unknown =
+            || OverrideFault::Unknown { nearest: ConfigWarning::key(0, section, name, generation).nearest };
+        let key = keys_of(section, generation).find(|key| key.name == name).ok_or_else(unknown)?;
+        let value = Literal::Text(value.to_owned());
+        if key.kind.read(&value).is_none() {
+            return Err(OverrideFault::Value { expected: key.kind.expected() });
+        }
+        self.entries.retain(|entry| (entry.section, entry.key.as_str()) != (section, name));
+        self.entries.push(Entry { line: 0, section, key: name.to_owned(), value });
+        if !self.sections.contains(&section) {
+            self.sections.push(section);
+        }
+        Ok(())
     }
 }
 

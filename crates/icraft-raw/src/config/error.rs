@@ -22,6 +22,27 @@ pub enum IniFault {
     NoKey,
 }
 
+/// What is wrong with a setting given beside a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OverrideFault {
+    /// It has another form.
+    #[error("expected SECTION.KEY=VALUE, such as quantize.bits=16")]
+    Form,
+    /// Nothing is known of the key.
+    #[error("there is no such key{}", nearest.map_or_else(String::new, |name| format!("; did you mean `{name}`?")))]
+    Unknown {
+        /// The known name that is nearest to it, if any is near.
+        nearest: Option<&'static str>,
+    },
+    /// The value does not suit the key.
+    #[error("the value must be {expected}")]
+    Value {
+        /// What does.
+        expected: &'static str,
+    },
+}
+
 /// A reason why a configuration or a calibration list is refused. Lines count from 1.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -47,6 +68,14 @@ pub enum ConfigError {
         line: Option<usize>,
         /// What the reader of toml said.
         message: String,
+    },
+    /// A setting given beside the configuration.
+    #[error("{setting:?}: {fault}")]
+    Override {
+        /// The setting, cut short.
+        setting: String,
+        /// What is wrong with it.
+        fault: OverrideFault,
     },
     /// A line that is not ini.
     #[error("line {line}: {text:?}: {fault}")]

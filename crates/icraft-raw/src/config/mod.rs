@@ -10,13 +10,14 @@ mod stages;
 mod values;
 
 pub use calibration::CalibrationList;
-pub use error::{ConfigError, IniFault};
+pub use error::{ConfigError, IniFault, OverrideFault};
 pub use keys::{CONFIG_KEYS, ConfigKey, Section, ValueKind};
 pub use nearest::ConfigWarning;
 pub use stages::{GenerateConfig, OptimizeConfig, ParseConfig, QuantizeConfig, RunConfig, StageFiles};
 pub use values::{DumpFormat, ElementKind, ForwardMode, MixPrecision, Switch};
 
 use crate::Generation;
+use crate::excerpt::excerpt;
 use keys::Section as S;
 use std::path::Path;
 use values::Settings;
@@ -58,10 +59,24 @@ impl Config {
     ///
     /// A [`ConfigError`] with the line and key that is wrong. What is merely unknown ends up in `warnings`.
     pub fn read(text: &str, format: ConfigFormat) -> Result<Self, ConfigError> {
+        Self::read_with(text, format, &[])
+    }
+
+    /// Reads the text of a configuration, in which settings `SECTION.KEY=VALUE` take the place of its own; values are written as in ini
+    /// files.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::read`]; [`ConfigError::Override`], also for unknown keys.
+    pub fn read_with(text: &str, format: ConfigFormat, overrides: &[String]) -> Result<Self, ConfigError> {
         let (mut entries, generation) = match format {
             ConfigFormat::Ini => (entries::read_ini(text)?, Generation::Legacy),
             ConfigFormat::Toml => (entries::read_toml(text)?, Generation::Xir),
         };
+        for setting in overrides {
+            let fault = |fault| ConfigError::Override { setting: excerpt(setting), fault };
+            entries.replace(setting, generation).map_err(fault)?;
+        }
         let settings = Settings::read(&mut entries, generation)?;
         entries.warnings.sort_by_key(|warning| warning.line);
         let has = |section| entries.sections.contains(&section);
@@ -85,13 +100,23 @@ impl Config {
     ///
     /// [`ConfigError::Extension`], [`ConfigError::File`], and those of [`Config::read`].
     pub fn from_path(path: &Path) -> Result<Self, ConfigError> {
+        Self::from_path_with(path, &[])
+    }
+
+    /// Reads a configuration file, with settings as [`Config::read_with`] takes them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::from_path`] and [`Config::read_with`].
+    pub fn from_path_with(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
         let format = match path.extension().and_then(|extension| extension.to_str()) {
             Some("ini") => ConfigFormat::Ini,
             Some("toml") => ConfigFormat::Toml,
             _ => return Err(ConfigError::Extension { path: path.to_owned() }),
         };
         let text = std::fs::read_to_string(path);
-        Self::read(&text.map_err(|cause| ConfigError::File { path: path.to_owned(), cause })?, format)
+        let text = text.map_err(|cause| ConfigError::File { path: path.to_owned(), cause })?;
+        Self::read_with(&text, format, overrides)
     }
 
     fn check_widths(&self, settings: &Settings) -> Result<(), ConfigError> {
