@@ -23,12 +23,12 @@ pub fn parse_image_size(text: &str) -> std::result::Result<ImageSize, String> {
         .ok_or_else(|| "expected a side in pixels, or HEIGHTxWIDTH".to_owned())
 }
 
-/// A probability.
+/// A probability or share.
 ///
 /// # Errors
 /// A message for the command line.
-pub fn parse_unit(text: &str) -> std::result::Result<f32, String> {
-    let value = f32::from_str(text).ok().filter(|v| (0.0..=1.0).contains(v));
+pub fn parse_unit<T: FromStr + PartialOrd + From<u8>>(text: &str) -> std::result::Result<T, String> {
+    let value = T::from_str(text).ok().filter(|v| (T::from(0)..=T::from(1)).contains(v));
     value.ok_or_else(|| "expected a number from 0 to 1".to_owned())
 }
 
@@ -42,10 +42,10 @@ pub struct EvaluationArguments {
     #[arg(long)]
     pub annotations: Option<PathBuf>,
     /// Detections need a score above this
-    #[arg(long, default_value = "0.001", value_parser = parse_unit)]
+    #[arg(long, default_value = "0.001", value_parser = parse_unit::<f32>)]
     pub conf: f32,
     /// Of two boxes of a class that overlap more than this, the better stays
-    #[arg(long, default_value = "0.6", value_parser = parse_unit)]
+    #[arg(long, default_value = "0.6", value_parser = parse_unit::<f32>)]
     pub iou: f32,
     /// Threads, of one core each; 0 for all cores
     #[arg(long, default_value_t = 0)]

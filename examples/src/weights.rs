@@ -1,10 +1,12 @@
 //! How weights are quantised.
 
+use crate::arguments::parse_unit;
 use crate::error::{Error, Result};
 use crate::methods::{LayerImages, parse_method};
 use crate::network::Model;
 use crate::output::note;
 use crate::progress::bar;
+use indicatif::ProgressBar;
 use ptq::{
     AdaRound, BiasCorrection, CoordinateDescent, QuantConfig, Reconstruct, Reconstructed, ReconstructedLayer,
     ScaleGrid, WeightConfig, WeightRounding,
@@ -76,13 +78,8 @@ pub struct TreatmentArguments {
     #[arg(long, value_enum, default_value = "none")]
     pub bias_correction: BiasArgument,
     /// Share of the errors of earlier layers, 0 to 1, that measured roundings and corrections make up for
-    #[arg(long, default_value_t = 1.0, value_name = "SHARE", value_parser = share)]
+    #[arg(long, default_value_t = 1.0, value_name = "SHARE", value_parser = parse_unit::<f64>)]
     pub compensation: f64,
-}
-
-fn share(text: &str) -> std::result::Result<f64, String> {
-    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
-    share.ok_or_else(|| "expected a number from 0 to 1".to_owned())
 }
 
 /// What was done to weights, for manifests.
@@ -251,14 +248,37 @@ pub fn reconstruct(
     images: &LayerImages,
 ) -> Result<Reconstructed> {
     let Model { graph, params, .. } = model;
-    let (looking, layers) = (bar(images.count(), "looking at images"), bar(1, "reconstructing layers"));
-    let progress = |_: &ReconstructedLayer, total: usize| {
-        looking.finish_and_clear();
-        layers.set_length(total as u64);
-        layers.inc(1);
-    };
+    let bars = ReconstructionBars::new(images.count());
+    let progress = |_: &ReconstructedLayer, total| bars.layer(total);
     let size = [images.size.height, images.size.width];
-    let done = how.run::<Error>(graph, params, config, size, images.inputs(&looking), progress)?;
-    layers.finish_and_clear();
+    let done = how.run::<Error>(graph, params, config, size, images.inputs(&bars.looking), progress)?;
+    bars.finish();
     Ok(done)
+}
+
+/// How far a reconstruction has come.
+pub struct ReconstructionBars {
+    /// Images that have been looked at.
+    pub looking: ProgressBar,
+    layers: ProgressBar,
+}
+
+impl ReconstructionBars {
+    /// Bars of a reconstruction on some `images`.
+    #[must_use]
+    pub fn new(images: usize) -> Self {
+        Self { looking: bar(images, "looking at images"), layers: bar(1, "reconstructing layers") }
+    }
+
+    /// Counts a layer of `total`; the images have been looked at then.
+    pub fn layer(&self, total: usize) {
+        self.looking.finish_and_clear();
+        self.layers.set_length(total as u64);
+        self.layers.inc(1);
+    }
+
+    /// Takes the bars away.
+    pub fn finish(&self) {
+        self.layers.finish_and_clear();
+    }
 }

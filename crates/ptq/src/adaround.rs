@@ -91,10 +91,7 @@ impl SoftRounding {
         if let Some(&step) = scales.iter().find(|s| !(s.is_finite() && **s > 0.0)) {
             return Err(Error::Step { step });
         }
-        let non_finite = weights.iter().filter(|w| !w.is_finite()).count();
-        if non_finite > 0 {
-            return Err(Error::NonFinite { count: non_finite as u64 });
-        }
+        Error::check_finite(weights)?;
         if lowest >= highest || lowest < -LIMIT || highest > LIMIT {
             return Err(Error::QuantRange { quant_min: lowest, quant_max: highest });
         }

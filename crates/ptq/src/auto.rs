@@ -297,10 +297,7 @@ impl Search {
 
 impl Watched {
     fn add(&mut self, methods: &[MethodError], values: &[f32], shape: [usize; 3]) -> Result<(), Error> {
-        let non_finite = values.iter().filter(|x| !x.is_finite()).count();
-        if non_finite > 0 {
-            return Err(Error::NonFinite { count: non_finite as u64 });
-        }
+        Error::check_finite(values)?;
         // Readers and what they compute of the float values.
         let mut wanted = Vec::new();
         for (reader, sums) in self.readers.iter().zip(&mut self.sums) {

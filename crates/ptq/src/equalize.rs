@@ -9,7 +9,8 @@
 //! SiLU, Sigmoid, Hardswish and ReLU6 have no such property: `SiLU(s x)` is not `s SiLU(x)` for any `s` but 1, so that equalising
 //! across them changes what the network computes. They are refused, each with its reason.
 
-use crate::Error;
+use crate::parameters::parameter_mut;
+use crate::{Error, parameter};
 use nn_graph::{Activation, Conv, Graph, Op, Params, TensorId};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -176,19 +177,9 @@ fn activation_name(function: Activation) -> &'static str {
 }
 
 fn check_weight(params: &Params, name: &str, conv: &Conv) -> Result<(), Error> {
-    let name = format!("{name}.weight");
-    let weight = params.get(&name).ok_or_else(|| Error::Parameter { name: name.clone() })?;
-    let (expected, found) = (conv.weight_shape().iter().product(), weight.data().len());
-    if expected == found { Ok(()) } else { Err(Error::Length { what: "weights", expected, found }.of(&name)) }
-}
-
-fn weight<'p>(params: &'p Params, name: &str) -> Result<&'p [f32], Error> {
-    let name = format!("{name}.weight");
-    Ok(params.get(&name).ok_or(Error::Parameter { name })?.data())
-}
-
-fn weight_mut<'p>(params: &'p mut Params, name: &str, suffix: &str) -> Option<&'p mut [f32]> {
-    params.get_mut(&format!("{name}.{suffix}")).map(nn_graph::Tensor::data_mut)
+    let (expected, found) = (conv.weight_shape().iter().product(), parameter(params, name, "weight")?.len());
+    let wrong = || Error::Length { what: "weights", expected, found }.of(&format!("{name}.weight"));
+    if expected == found { Ok(()) } else { Err(wrong()) }
 }
 
 /// Index ranges of the weights of `conv` that read its input channel `channel`.
@@ -208,14 +199,14 @@ fn largest(values: impl Iterator<Item = f32>) -> f64 {
 
 /// `sqrt(r1 / r2)` per output channel.
 fn factors(params: &Params, name: &str, conv: &Conv, readers: &[Reader<'_>]) -> Result<Vec<f64>, Error> {
-    let own = weight(params, name)?;
+    let own = parameter(params, name, "weight")?;
     let per_channel = (own.len() / conv.out_channels).max(1);
     let mut factors = Vec::with_capacity(conv.out_channels);
     for (channel, row) in own.chunks_exact(per_channel).enumerate() {
         let made = largest(row.iter().copied());
         let mut read = 0f64;
         for reader in readers {
-            let weights = weight(params, reader.name)?;
+            let weights = parameter(params, reader.name, "weight")?;
             let columns = columns(reader.conv, reader.offset + channel);
             read = read.max(largest(columns.flat_map(|range| weights[range].iter().copied())));
         }
@@ -234,17 +225,16 @@ fn scale(
     factors: &[f64],
 ) -> Result<(), Error> {
     let by = |value: &mut f32, factor: f64| *value = (f64::from(*value) * factor) as f32;
-    let missing = |name: &str| Error::Parameter { name: format!("{name}.weight") };
-    let own = weight_mut(params, name, "weight").ok_or_else(|| missing(name))?;
+    let own = parameter_mut(params, name, "weight")?;
     let per_channel = (own.len() / conv.out_channels).max(1);
     for (row, factor) in own.chunks_exact_mut(per_channel).zip(factors) {
         row.iter_mut().for_each(|w| by(w, 1.0 / factor));
     }
-    if let Some(bias) = weight_mut(params, name, "bias") {
+    if let Ok(bias) = parameter_mut(params, name, "bias") {
         bias.iter_mut().zip(factors).for_each(|(b, factor)| by(b, 1.0 / factor));
     }
     for reader in readers {
-        let weights = weight_mut(params, reader.name, "weight").ok_or_else(|| missing(reader.name))?;
+        let weights = parameter_mut(params, reader.name, "weight")?;
         for (channel, &factor) in factors.iter().enumerate() {
             for range in columns(reader.conv, reader.offset + channel) {
                 weights[range].iter_mut().for_each(|w| by(w, factor));

@@ -225,4 +225,12 @@ impl Error {
     pub fn of(self, tensor: &str) -> Self {
         Error::Tensor { tensor: tensor.to_owned(), source: Box::new(self) }
     }
+
+    /// [`Error::NonFinite`] if there are NaNs or infinities.
+    pub(crate) fn check_finite<'v>(values: impl IntoIterator<Item = &'v f32>) -> Result<(), Self> {
+        match values.into_iter().filter(|value| !value.is_finite()).count() {
+            0 => Ok(()),
+            count => Err(Error::NonFinite { count: count as u64 }),
+        }
+    }
 }

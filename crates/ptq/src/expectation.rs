@@ -6,7 +6,7 @@
 //! activation).
 
 use crate::lower::activation;
-use crate::{Error, QuantConfig};
+use crate::{Error, QuantConfig, parameter};
 use nn_graph::{Graph, Op, Params};
 use std::collections::BTreeMap;
 
@@ -105,8 +105,7 @@ pub fn correct_biases(
         if config.float.contains(&node.name) {
             continue;
         }
-        let name = format!("{}.weight", node.name);
-        let weight = params.get(&name).ok_or(Error::Parameter { name })?.data();
+        let weight = parameter(params, &node.name, "weight")?;
         let bias = result.params.get_mut(&format!("{}.bias", node.name));
         let (Some(mean), Some(bias)) = (expected.get(&node.name), bias) else {
             result.skipped.push(node.name.clone());

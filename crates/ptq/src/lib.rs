@@ -20,6 +20,7 @@ mod method;
 mod moving_average;
 mod normalized;
 mod order;
+mod parameters;
 mod patches;
 mod placement;
 mod reconstruct;
@@ -48,6 +49,7 @@ pub use normalized::{
     SiluRatios, denormalize, has_own_ratio, normalize, shift_input,
 };
 pub use order::{OrderReport, order_preserving};
+pub use parameters::{adjust_parameters, parameter};
 pub use placement::{ConcatPolicy, Group, Placement, PlacementOptions, Rule, Ties, Width};
 pub use reconstruct::{
     Adjustable, Adjusted, BiasCorrection, Inputs, Reconstruct, Reconstructed, ReconstructedLayer, WeightGrid,

@@ -64,10 +64,7 @@ fn largest_pairs(rows: &[f32], classes: usize) -> Result<Vec<(f32, f32)>, Error>
         let what = "scores in whole rows of two or more";
         return Err(Error::Length { what, expected: classes, found: rows.len() });
     }
-    let non_finite = rows.iter().filter(|x| !x.is_finite()).count();
-    if non_finite > 0 {
-        return Err(Error::NonFinite { count: non_finite as u64 });
-    }
+    Error::check_finite(rows)?;
     Ok(rows.chunks_exact(classes).map(largest_pair).collect())
 }
 

@@ -258,10 +258,7 @@ fn least_of_ends(
 /// # Errors
 /// [`Error::NonFinite`] if a weight is not finite.
 pub(crate) fn weight_bound(weights: &[f32], spec: &QuantSpec, search: bool) -> Result<f32, Error> {
-    let non_finite = weights.iter().filter(|w| !w.is_finite()).count();
-    if non_finite > 0 {
-        return Err(Error::NonFinite { count: non_finite as u64 });
-    }
+    Error::check_finite(weights)?;
     let extreme = weights.iter().fold(0f32, |m, w| m.max(w.abs()));
     if !search || extreme == 0.0 {
         return Ok(extreme);

@@ -126,10 +126,7 @@ pub(crate) fn quantize_weight(
 }
 
 fn check(weight: &[f32], bias: &[f32], scales: &[f32]) -> Result<(), Error> {
-    let non_finite = weight.iter().chain(bias).filter(|x| !x.is_finite()).count();
-    if non_finite > 0 {
-        return Err(Error::NonFinite { count: non_finite as u64 });
-    }
+    Error::check_finite(weight.iter().chain(bias))?;
     if scales.len() != bias.len() {
         return Err(Error::Length { what: "weight scales", expected: bias.len(), found: scales.len() });
     }

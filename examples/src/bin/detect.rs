@@ -35,10 +35,10 @@ struct Arguments {
     #[arg(long)]
     source: PathBuf,
     /// Detections need a score above this
-    #[arg(long, default_value = "0.25", value_parser = parse_unit)]
+    #[arg(long, default_value = "0.25", value_parser = parse_unit::<f32>)]
     conf: f32,
     /// Of two boxes of a class that overlap more than this, the better stays
-    #[arg(long, default_value = "0.45", value_parser = parse_unit)]
+    #[arg(long, default_value = "0.45", value_parser = parse_unit::<f32>)]
     iou: f32,
     /// Size of the network's input: SIDE or HEIGHTxWIDTH [default: the saved network's, else 640]
     #[arg(long, value_parser = parse_image_size)]

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use clap::{Parser, Subcommand};
+use examples::arguments::parse_unit;
 use examples::error::{Error, Result, exit};
 use examples::icraft::errors::ErrorSplit;
 use examples::icraft::feature_maps::DumpArguments;
@@ -57,7 +58,7 @@ struct WeightArguments {
     #[arg(long)]
     after: PathBuf,
     /// Share of the largest magnitudes that was frozen
-    #[arg(long, value_parser = parse_ratio)]
+    #[arg(long, value_parser = parse_unit::<f64>)]
     ratio: f64,
     /// The parameter's name
     #[arg(long)]
@@ -92,11 +93,6 @@ struct FtmpArguments {
     dumps: DumpArguments,
     #[command(flatten)]
     drawing: DrawingArguments,
-}
-
-fn parse_ratio(text: &str) -> std::result::Result<f64, String> {
-    let ratio = text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
-    ratio.ok_or_else(|| "expected a number from 0 to 1".to_owned())
 }
 
 fn main() -> ExitCode {

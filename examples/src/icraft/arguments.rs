@@ -63,6 +63,48 @@ impl From<BitsArgument> for BitWidth {
     }
 }
 
+/// What the json of a pair may leave open.
+#[derive(Debug, Clone, clap::Args)]
+pub struct KnownArguments {
+    /// The quantiser's log of parameters, for scales that the json does not hold; where both do they have to agree
+    #[arg(long, value_name = "RAWS.csv")]
+    csv: Option<PathBuf>,
+    /// Version of the log [default: buyi-v2 for the earlier generation, xir for the later]
+    #[arg(long, value_enum, requires = "csv")]
+    profile: Option<ProfileArgument>,
+    /// Width of the quantised network, where its json names no types [default: f32]
+    #[arg(long, value_enum)]
+    bits: Option<BitsArgument>,
+    #[command(flatten)]
+    names: NameArguments,
+    /// Go on if an MD5 is not the one that the json holds
+    #[arg(long)]
+    ignore_checksum: bool,
+}
+
+impl KnownArguments {
+    /// What comes of a checksum that is not the raw file's.
+    #[must_use]
+    pub fn rule(&self) -> ChecksumRule {
+        if self.ignore_checksum { ChecksumRule::Ignore } else { ChecksumRule::Check }
+    }
+
+    /// What is known beside the json of `generation`.
+    ///
+    /// # Errors
+    /// Files that can't be read, or don't fit.
+    pub fn known(&self, generation: Generation, bgr: bool) -> Result<Known> {
+        let profile = ProfileArgument::or_of(self.profile, generation);
+        let log = self.csv.as_deref().map(|path| ParameterLog::open(path, profile)).transpose()?;
+        Ok(Known { names: self.names.names()?, log, width: self.bits.map(BitWidth::from), bgr })
+    }
+
+    /// Files that are read.
+    pub fn inputs(&self) -> impl Iterator<Item = &Path> {
+        self.csv.as_deref().into_iter().chain(self.names.inputs())
+    }
+}
+
 /// A pair of json and raw, and what its json may leave open.
 #[derive(Debug, Clone, clap::Args)]
 pub struct PairArguments {
@@ -72,23 +114,11 @@ pub struct PairArguments {
     /// The raw file that goes with it
     #[arg(long)]
     pub raw: PathBuf,
-    /// The quantiser's log of parameters, for scales that the json does not hold; where both do they have to agree
-    #[arg(long, value_name = "RAWS.csv")]
-    pub csv: Option<PathBuf>,
-    /// Version of the log [default: buyi-v2 for the earlier generation, xir for the later]
-    #[arg(long, value_enum, requires = "csv")]
-    pub profile: Option<ProfileArgument>,
-    /// Width of the network, where the json names no types [default: f32]
-    #[arg(long, value_enum)]
-    pub bits: Option<BitsArgument>,
     #[command(flatten)]
-    names: NameArguments,
+    known: KnownArguments,
     /// The network takes BGR: the convolution that reads the image has its input channels in reverse
     #[arg(long)]
     pub bgr: bool,
-    /// Go on if the raw file's MD5 is not the one that the json holds
-    #[arg(long)]
-    pub ignore_checksum: bool,
 }
 
 impl PairArguments {
@@ -97,18 +127,15 @@ impl PairArguments {
     /// # Errors
     /// As [`Pair::open`].
     pub fn open(&self) -> Result<Pair> {
-        let rule = if self.ignore_checksum { ChecksumRule::Ignore } else { ChecksumRule::Check };
-        Pair::open(&self.json, &self.raw, rule)
+        Pair::open(&self.json, &self.raw, self.known.rule())
     }
 
     /// What is known beside the json of `generation`.
     ///
     /// # Errors
-    /// Files that can't be read, or don't fit.
+    /// As [`KnownArguments::known`].
     pub fn known(&self, generation: Generation) -> Result<Known> {
-        let profile = ProfileArgument::or_of(self.profile, generation);
-        let log = self.csv.as_deref().map(|path| ParameterLog::open(path, profile)).transpose()?;
-        Ok(Known { names: self.names.names()?, log, width: self.bits.map(BitWidth::from), bgr: self.bgr })
+        self.known.known(generation, self.bgr)
     }
 
     /// The pair, what is known beside it, and its tensors.
@@ -125,9 +152,6 @@ impl PairArguments {
     /// Files that are read.
     #[must_use]
     pub fn inputs(&self) -> Vec<&Path> {
-        let mut inputs = vec![self.json.as_path(), &self.raw];
-        inputs.extend(self.csv.as_deref());
-        inputs.extend(self.names.inputs());
-        inputs
+        [self.json.as_path(), &self.raw].into_iter().chain(self.known.inputs()).collect()
     }
 }

@@ -187,9 +187,13 @@ impl Job {
             largest: &measured.channels,
         };
         let mut network = IntegerNetwork::new(source, self.integer_config(), self.simulation)?;
-        let images: Vec<&PathBuf> = self.parts.iter().flatten().collect();
-        let reconstruct = |how| network.reconstruct(how, &images, (self.size, self.fit));
-        let reconstructed = self.reconstruct.as_ref().map_or_else(|| Ok(Vec::new()), reconstruct)?;
+        let reconstructed = match &self.reconstruct {
+            Some(how) => {
+                let images: Vec<&PathBuf> = self.parts.iter().flatten().collect();
+                network.reconstruct(how, &images, (self.size, self.fit))?
+            }
+            None => Vec::new(),
+        };
         let Stored { network: quantized, payloads, clipped, weights } = network.stored()?;
         written.push(self.write(Stage::Quantized, &quantized, &payloads)?);
         self.write_logs(&quantized, &params, &measured)?;

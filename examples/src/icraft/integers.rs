@@ -1,15 +1,15 @@
 //! The integers of a normalised network, and how its weights are rounded.
 
 use super::saturation::{Fit, fitted};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::images::decode;
 use crate::network::Model;
-use crate::progress::bar;
+use crate::weights::ReconstructionBars;
 use icraft_raw::{BitWidth, Network, RawFile, Simulation, integer_payloads, integers, program, raw_bytes};
-use nn_graph::{Op, Params, Tensor};
+use nn_graph::{Op, Params};
 use ptq::{
-    Adjustable, Adjusted, Error, Fusion, Inputs, IntegerConv, IntegerConvConfig, NormRatios, Reconstruct,
-    ReconstructedLayer, WeightGrid, lower_float,
+    Adjustable, Adjusted, Fusion, Inputs, IntegerConv, IntegerConvConfig, NormRatios, Reconstruct,
+    ReconstructedLayer, WeightGrid, adjust_parameters, lower_float, parameter,
 };
 use quant_core::{ConvScales, MantissaScale, Program};
 use std::collections::BTreeMap;
@@ -83,19 +83,15 @@ impl<'j> IntegerNetwork<'j> {
     ) -> Result<Vec<ReconstructedLayer>> {
         let Model { graph, params, .. } = self.source.model;
         let float = lower_float(graph, params, Fusion::EveryTensor)?;
-        let (looking, layers) = (bar(images.len(), "looking at images"), bar(1, "reconstructing layers"));
+        let bars = ReconstructionBars::new(images.len());
         let inputs = images.iter().map(|path| {
-            looking.inc(1);
+            bars.looking.inc(1);
             fitted(&decode(path)?, size, fit)
         });
-        let progress = |_: &ReconstructedLayer, total: usize| {
-            looking.finish_and_clear();
-            layers.set_length(total as u64);
-            layers.inc(1);
-        };
+        let progress = |_: &ReconstructedLayer, total| bars.layer(total);
         let sides = [size.height, size.width];
-        let (done, _) = how.adjust::<_, crate::error::Error>(self, &float, sides, inputs, progress)?;
-        layers.finish_and_clear();
+        let (done, _) = how.adjust::<_, Error>(self, &float, sides, inputs, progress)?;
+        bars.finish();
         Ok(done)
     }
 
@@ -125,25 +121,19 @@ impl<'j> IntegerNetwork<'j> {
     }
 
     fn param(&self, layer: &str, kind: &str) -> Result<&[f32]> {
-        let name = format!("{layer}.{kind}");
-        Ok(self.params.get(&name).ok_or(Error::Parameter { name })?.data())
-    }
-
-    fn param_mut(&mut self, layer: &str, kind: &str) -> Result<&mut [f32]> {
-        let name = format!("{layer}.{kind}");
-        Ok(self.params.get_mut(&name).ok_or(Error::Parameter { name })?.data_mut())
+        Ok(parameter(&self.params, layer, kind)?)
     }
 }
 
 impl Adjustable for IntegerNetwork<'_> {
-    type Error = crate::error::Error;
+    type Error = Error;
 
     fn convolutions(&self) -> Vec<Adjusted> {
         let graph = &self.source.model.graph;
         let adjusted = graph.tensors().filter_map(|id| {
             let node = graph.node(id);
             let Op::Conv(conv) = node.op else { return None };
-            let bias = self.source.params[0].get(&format!("{}.bias", node.name)).map(Tensor::data);
+            let bias = parameter(self.source.params[0], &node.name, "bias").ok();
             Some(Adjusted {
                 name: node.name.clone(),
                 conv,
@@ -172,9 +162,6 @@ impl Adjustable for IntegerNetwork<'_> {
     }
 
     fn set(&mut self, convolution: &str, weights: &[f32], shifts: &[f64]) -> Result<()> {
-        self.param_mut(convolution, "weight")?.copy_from_slice(weights);
-        let biases = self.param_mut(convolution, "bias")?.iter_mut();
-        biases.zip(shifts).for_each(|(bias, shift)| *bias = (f64::from(*bias) + shift) as f32);
-        Ok(())
+        Ok(adjust_parameters(&mut self.params, convolution, weights, shifts)?)
     }
 }

@@ -1,14 +1,13 @@
 //! What became of parameters: of a checkpoint in training, and of a float network when it was quantised.
 
-use super::arguments::{BitsArgument, NameArguments};
+use super::arguments::KnownArguments;
 use super::drawing::{Mark, Panel, draw, short};
 use super::error::IcraftError;
 use super::errors::{ErrorSplit, Grid, split};
-use super::log::{ParameterLog, ProfileArgument};
-use super::pairs::{ChecksumRule, Pair};
+use super::pairs::Pair;
 use super::tensors::{Encoding, Integers, Known, StoredTensor, stored_tensors};
 use crate::error::{Error, Result};
-use icraft_raw::{BitWidth, RawType};
+use icraft_raw::RawType;
 use nn_graph::{Checkpoint, Tensor};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -25,20 +24,8 @@ pub struct StageArguments {
     /// Quantised pair, named alike
     #[arg(long, value_name = "PAIR")]
     pub fixed: PathBuf,
-    /// The quantiser's log of parameters, for scales that the json does not hold
-    #[arg(long, value_name = "RAWS.csv")]
-    pub csv: Option<PathBuf>,
-    /// Version of the log [default: buyi-v2 for the earlier generation, xir for the later]
-    #[arg(long, value_enum, requires = "csv")]
-    pub profile: Option<ProfileArgument>,
-    /// Width of the quantised network, where its json names no types
-    #[arg(long, value_enum)]
-    pub bits: Option<BitsArgument>,
     #[command(flatten)]
-    names: NameArguments,
-    /// Go on if an MD5 is not the one that the json holds
-    #[arg(long)]
-    pub ignore_checksum: bool,
+    known: KnownArguments,
 }
 
 /// Two stages of a network, opened.
@@ -79,13 +66,10 @@ impl StageArguments {
     /// # Errors
     /// As [`Pair::of_name`] and [`stored_tensors`].
     pub fn open(&self) -> Result<Stages> {
-        let rule = if self.ignore_checksum { ChecksumRule::Ignore } else { ChecksumRule::Check };
+        let rule = self.known.rule();
         let (float, fixed) = (Pair::of_name(&self.float, rule)?, Pair::of_name(&self.fixed, rule)?);
-        let names = self.names.names()?;
-        let profile = ProfileArgument::or_of(self.profile, fixed.network.generation);
-        let log = self.csv.as_deref().map(|path| ParameterLog::open(path, profile)).transpose()?;
-        let of_float = stored_tensors(&float, &Known { names: names.clone(), ..Known::default() })?;
-        let known = Known { names, log, width: self.bits.map(BitWidth::from), bgr: false };
+        let known = self.known.known(fixed.network.generation, false)?;
+        let of_float = stored_tensors(&float, &Known { names: known.names.clone(), ..Known::default() })?;
         let of_fixed = stored_tensors(&fixed, &known)?;
         Ok(Stages { float: (float, of_float), fixed: (fixed, of_fixed) })
     }

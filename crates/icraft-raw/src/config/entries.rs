@@ -29,22 +29,25 @@ pub(super) struct Entries {
 impl Entries {
     /// The section of this name, noted as present, or a warning.
     fn open(&mut self, line: usize, name: &str) -> Option<Section> {
-        let Some(section) = Section::ALL.into_iter().find(|section| section.name() == name) else {
-            self.warnings.push(ConfigWarning::section(line, name));
-            return None;
-        };
+        let section = Section::named(name);
+        match section {
+            Some(section) => self.note(section),
+            None => self.warnings.push(ConfigWarning::section(line, name)),
+        }
+        section
+    }
+
+    fn note(&mut self, section: Section) {
         if !self.sections.contains(&section) {
             self.sections.push(section);
         }
-        Some(section)
     }
 
     /// Puts a setting `SECTION.KEY=VALUE` in the place of the one that is there, if any.
     pub(super) fn replace(&mut self, text: &str, generation: Generation) -> Result<(), OverrideFault> {
         let (name, value) = setting(text).map_err(|_| OverrideFault::Form)?;
         let (section, name) = name.split_once('.').ok_or(OverrideFault::Form)?;
-        let section = Section::ALL.into_iter().find(|known| known.name() == section);
-        let section = section.ok_or(OverrideFault::Form)?;
+        let section = Section::named(section).ok_or(OverrideFault::Form)?;
         let unknown =
             || OverrideFault::Unknown { nearest: ConfigWarning::key(0, section, name, generation).nearest };
         let key = keys_of(section, generation).find(|key| key.name == name).ok_or_else(unknown)?;
@@ -54,9 +57,7 @@ impl Entries {
         }
         self.entries.retain(|entry| (entry.section, entry.key.as_str()) != (section, name));
         self.entries.push(Entry { line: 0, section, key: name.to_owned(), value });
-        if !self.sections.contains(&section) {
-            self.sections.push(section);
-        }
+        self.note(section);
         Ok(())
     }
 }

@@ -25,6 +25,11 @@ impl Section {
     pub const ALL: [Self; 6] =
         [Self::Parse, Self::Optimize, Self::Quantize, Self::Adapt, Self::Generate, Self::Run];
 
+    /// The section of a name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|section| section.name() == name)
+    }
+
     /// The name between the brackets.
     pub fn name(self) -> &'static str {
         match self {

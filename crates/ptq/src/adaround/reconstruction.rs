@@ -84,10 +84,7 @@ impl LinearReconstruction {
             let expected = samples.saturating_mul(self.rows);
             return Err(Error::Length { what: "targets", expected, found: targets.len() });
         }
-        let non_finite = inputs.iter().chain(targets).filter(|x| !x.is_finite()).count();
-        if non_finite > 0 {
-            return Err(Error::NonFinite { count: non_finite as u64 });
-        }
+        Error::check_finite(inputs.iter().chain(targets))?;
         self.add_products(inputs);
         self.add_residuals(inputs, targets);
         self.samples += samples as u64;

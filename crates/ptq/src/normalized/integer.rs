@@ -61,8 +61,8 @@ impl IntegerConv {
             let (expected, found) = (bias.len(), largest.len());
             return Err(Error::Length { what: "largest results", expected, found });
         }
-        check_finite(largest)?;
-        check_finite(bias)?;
+        Error::check_finite(largest)?;
+        Error::check_finite(bias)?;
         let held: Vec<f32> = largest.iter().zip(bias).map(|(result, bias)| result + bias.abs()).collect();
         let weights = WeightConfig { bits: config.bits, ..config.weights };
         let weight_scales: Vec<f64> =
@@ -90,8 +90,8 @@ impl IntegerConv {
         if bias.len() != rows || rows == 0 || !weight.len().is_multiple_of(rows) {
             return Err(Error::Length { what: "biases, one by scale", expected: rows, found: bias.len() });
         }
-        check_finite(weight)?;
-        check_finite(bias)?;
+        Error::check_finite(weight)?;
+        Error::check_finite(bias)?;
         let mut conv =
             Self { weight: Vec::with_capacity(weight.len()), bias: Vec::new(), scales, clipped: 0 };
         conv.fill(weight, bias, config);
@@ -113,13 +113,6 @@ impl IntegerConv {
             let q = round(f64::from(bias) / biases.real(), config.rounding) as i64;
             self.bias.push(q.clamp(-wide_limit, wide_limit));
         }
-    }
-}
-
-fn check_finite(values: &[f32]) -> Result<(), Error> {
-    match values.iter().filter(|v| !v.is_finite()).count() {
-        0 => Ok(()),
-        count => Err(Error::NonFinite { count: count as u64 }),
     }
 }
 

@@ -47,10 +47,7 @@ impl MagnitudeHistogram {
     /// # Errors
     /// [`Error::NonFinite`] if a value is NaN or infinite.
     pub fn observe(&mut self, values: &[f32]) -> Result<(), Error> {
-        let non_finite = values.iter().filter(|v| !v.is_finite()).count();
-        if non_finite > 0 {
-            return Err(Error::NonFinite { count: non_finite as u64 });
-        }
+        Error::check_finite(values)?;
         let scale = if self.largest > 0.0 { BINS as f32 / self.largest } else { 0.0 };
         for value in values {
             self.counts[((value.abs() * scale) as usize).min(BINS - 1)] += 1;

@@ -122,7 +122,7 @@ impl Reconstruct {
     /// the number of images.
     ///
     /// The result does not depend on the number of threads (those of the current rayon pool). Per image the live tensors and
-    /// `4 positions` bytes per output channel are kept, and for the layer at hand twice `8 features^2` bytes; collecting costs
+    /// `4 positions` bytes per output channel are kept, and for the layer at hand three times `8 features^2` bytes; collecting costs
     /// `features^2 / 2` multiplications per sample. After each layer `progress(layer, total)` is called.
     ///
     /// # Errors

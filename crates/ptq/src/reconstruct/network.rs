@@ -1,6 +1,6 @@
 //! What is asked of a network whose weights are to be chosen.
 
-use crate::{Error, QuantConfig, lower_integer};
+use crate::{Error, QuantConfig, adjust_parameters, lower_integer, parameter};
 use nn_graph::{Conv, Graph, Op, Params};
 use quant_core::Program;
 
@@ -79,20 +79,11 @@ impl<'g> Configured<'g> {
     pub(super) fn new(graph: &'g Graph, params: &Params, config: &QuantConfig) -> Result<Self, Error> {
         let mut network = Self { graph, params: params.clone(), config: config.clone() };
         for Adjusted { name, bias, .. } in network.convolutions() {
-            let scales = config.weight_scales(&name, network.param(&name, "weight")?, bias.len());
+            let scales =
+                config.weight_scales(&name, parameter(&network.params, &name, "weight")?, bias.len());
             network.config.weight_scales.insert(name.clone(), scales.map_err(|error| error.of(&name))?);
         }
         Ok(network)
-    }
-
-    fn param(&self, layer: &str, kind: &str) -> Result<&[f32], Error> {
-        let name = format!("{layer}.{kind}");
-        Ok(self.params.get(&name).ok_or(Error::Parameter { name })?.data())
-    }
-
-    fn param_mut(&mut self, layer: &str, kind: &str) -> Result<&mut [f32], Error> {
-        let name = format!("{layer}.{kind}");
-        Ok(self.params.get_mut(&name).ok_or(Error::Parameter { name })?.data_mut())
     }
 }
 
@@ -103,7 +94,7 @@ impl Adjustable for Configured<'_> {
         let integers = self.graph.nodes().iter().filter(|node| !self.config.float.contains(&node.name));
         let adjusted = integers.filter_map(|node| {
             let Op::Conv(conv) = node.op else { return None };
-            let bias = self.param(&node.name, "bias").ok().filter(|_| conv.bias);
+            let bias = parameter(&self.params, &node.name, "bias").ok().filter(|_| conv.bias);
             Some(Adjusted {
                 name: node.name.clone(),
                 conv: Conv { bias: bias.is_some(), ..conv },
@@ -120,18 +111,13 @@ impl Adjustable for Configured<'_> {
     }
 
     fn grid(&self, convolution: &str) -> Result<WeightGrid, Error> {
-        let weights = self.param(convolution, "weight")?.to_vec();
+        let weights = parameter(&self.params, convolution, "weight")?.to_vec();
         let scales = self.config.weight_scales.get(convolution).cloned().unwrap_or_default();
         let spec = self.config.weights.spec()?;
         Ok(WeightGrid { weights, scales, bounds: [spec.q_min(), spec.q_max()] })
     }
 
     fn set(&mut self, convolution: &str, weights: &[f32], shifts: &[f64]) -> Result<(), Error> {
-        self.param_mut(convolution, "weight")?.copy_from_slice(weights);
-        if shifts.iter().any(|&shift| shift != 0.0) {
-            let biases = self.param_mut(convolution, "bias")?.iter_mut();
-            biases.zip(shifts).for_each(|(bias, shift)| *bias = (f64::from(*bias) + shift) as f32);
-        }
-        Ok(())
+        adjust_parameters(&mut self.params, convolution, weights, shifts)
     }
 }
