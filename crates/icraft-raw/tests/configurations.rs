@@ -196,7 +196,7 @@ fn damaged_configurations_are_refused_each_for_its_reason() {
         (i, "name = a\n", "line 1: \"name = a\": a setting must follow"),
         (i, "[parse]\n = a\n", "line 2: \"= a\": a setting needs a key"),
         (i, "[parse]\nname = a\n[parse]\nname = a\n", "line 4: `name` of [parse] is given in line 2 already"),
-        (i, "[quantize]\nbits = 12\n", "line 2: `bits` of [quantize] is \"12\"; it must be 8 or 16"),
+        (i, "[quantize]\nbits = 10\n", "line 2: `bits` of [quantize] is \"10\"; it must be 8, 12 or 16"),
         (i, "[quantize]\nbits = eight\n", "line 2: `bits` of [quantize] is \"eight\""),
         (
             i,

@@ -11,7 +11,7 @@ use ptq::{
     Fusion, InputShift, IntegerConv, IntegerConvConfig, NormRatios, WeightConfig, lower_float, normalize,
     shift_input,
 };
-use quant_core::{Executor, Granularity, Isa, Program, Rounding, Values};
+use quant_core::{Accelerator, Executor, Granularity, Isa, Program, Rounding, Values};
 use std::collections::BTreeMap;
 
 fn graph(name: &str) -> (Graph, Params) {
@@ -67,7 +67,7 @@ struct Stages {
     ratios: NormRatios,
 }
 
-fn stages(generation: Generation) -> Stages {
+fn stages(generation: Generation, bits: u8) -> Stages {
     let (graph, params) = graph("yolov5n");
     let parsed = describe(&graph, "net", [64, 64], generation).unwrap();
     let shift = InputShift { scale: 1.0 / 255.0, offset: 128.0 };
@@ -84,7 +84,11 @@ fn stages(generation: Generation) -> Stages {
     executor.run_with(&image(), observe).unwrap();
     let ratios = NormRatios::new(&graph, |id| {
         let node = graph.node(id);
-        Ok(if matches!(node.op, Op::Input { .. }) { 1.0 } else { largest[&node.name] / 128.0 })
+        Ok(if matches!(node.op, Op::Input { .. }) {
+            1.0
+        } else {
+            largest[&node.name] / 2f32.powi(i32::from(bits) - 1)
+        })
     })
     .unwrap();
     let names: BTreeMap<&str, &[f32]> =
@@ -97,7 +101,7 @@ fn stages(generation: Generation) -> Stages {
 #[test]
 fn float_stages_compute_what_the_graph_does() {
     for generation in [Generation::Legacy, Generation::Xir] {
-        let Stages { graph, params, parsed, optimized, normed, .. } = stages(generation);
+        let Stages { graph, params, parsed, optimized, normed, .. } = stages(generation, 8);
         let reference = lower_float(&graph, &params, Fusion::Fused).unwrap();
         let expected = outputs(&reference, Isa::detect(), &image());
         let largest = expected.iter().fold(0f32, |a, v| a.max(v.abs()));
@@ -115,7 +119,12 @@ fn float_stages_compute_what_the_graph_does() {
 fn integer_pair(stages: &Stages, bits: u8) -> (Network, RawFile) {
     let Stages { graph, normed, ratios, .. } = stages;
     let weights = WeightConfig { granularity: Granularity::PerTensor, ..WeightConfig::default() };
-    let config = IntegerConvConfig { bits, weights, rounding: Rounding::HalfAway };
+    let config = IntegerConvConfig {
+        bits,
+        accelerator: Accelerator::of_width(bits),
+        weights,
+        rounding: Rounding::HalfAway,
+    };
     let convs: BTreeMap<String, IntegerConv> = graph
         .tensors()
         .filter(|&id| matches!(graph.node(id).op, Op::Conv(_)))
@@ -134,28 +143,30 @@ fn integer_pair(stages: &Stages, bits: u8) -> (Network, RawFile) {
 
 #[test]
 fn integers_stay_near_the_float_network_and_are_the_same_everywhere() {
-    let stages = stages(Generation::Legacy);
-    let reference = lower_float(&stages.graph, &stages.params, Fusion::Fused).unwrap();
-    let expected = outputs(&reference, Isa::detect(), &image());
-    let (network, raw) = integer_pair(&stages, 8);
-    let simulate = |simulation| program(&network, &raw, simulation).unwrap();
-    let found = outputs(&simulate(Simulation::default()), Isa::detect(), &image());
-    let noise: f32 = expected.iter().zip(&found).map(|(a, b)| (a - b).powi(2)).sum();
-    let signal: f32 = expected.iter().map(|a| a.powi(2)).sum();
-    assert!(noise < 0.05 * signal, "{} dB", 10.0 * (signal / noise).log10());
-    for isa in Isa::available() {
-        assert_eq!(outputs(&simulate(Simulation::default()), isa, &image()), found, "{}", isa.name());
+    for (bits, share) in [(8, 0.05), (12, 1e-3), (16, 1e-5)] {
+        let stages = stages(Generation::Legacy, bits);
+        let reference = lower_float(&stages.graph, &stages.params, Fusion::Fused).unwrap();
+        let expected = outputs(&reference, Isa::detect(), &image());
+        let (network, raw) = integer_pair(&stages, bits);
+        let simulate = |simulation| program(&network, &raw, simulation).unwrap();
+        let found = outputs(&simulate(Simulation::default()), Isa::detect(), &image());
+        let noise: f32 = expected.iter().zip(&found).map(|(a, b)| (a - b).powi(2)).sum();
+        let signal: f32 = expected.iter().map(|a| a.powi(2)).sum();
+        assert!(noise < share * signal, "{bits} bits: {} dB", 10.0 * (signal / noise).log10());
+        for isa in Isa::available() {
+            assert_eq!(outputs(&simulate(Simulation::default()), isa, &image()), found, "{}", isa.name());
+        }
+        let apart = Simulation { fused: false, ..Simulation::default() };
+        assert_eq!(outputs(&simulate(apart), Isa::detect(), &image()), found);
+        let floor = Simulation { cut: Rounding::Floor, scale: Rounding::Floor, ..Simulation::default() };
+        assert_ne!(outputs(&simulate(floor), Isa::detect(), &image()), found);
     }
-    let apart = Simulation { fused: false, ..Simulation::default() };
-    assert_eq!(outputs(&simulate(apart), Isa::detect(), &image()), found);
-    let floor = Simulation { cut: Rounding::Floor, scale: Rounding::Floor, ..Simulation::default() };
-    assert_ne!(outputs(&simulate(floor), Isa::detect(), &image()), found);
 }
 
 #[test]
 fn what_does_not_fit_is_named() {
     type Row = (&'static str, fn(&mut Network), fn(&ProgramError) -> bool);
-    let stages = stages(Generation::Legacy);
+    let stages = stages(Generation::Legacy, 8);
     let (network, raw) = integer_pair(&stages, 8);
     let rows: [Row; 6] = [
         (

@@ -342,7 +342,7 @@ impl<'a> Lowering<'a> {
         let (weight, bias) = (format!("{}.weight", node.name), format!("{}.bias", node.name));
         let multipliers = format!("{}.multipliers", node.name);
         let (sums_to, reads) = (self.quantizer(id)?, self.quantizer(node.inputs[0])?);
-        let wide = matches!(reads, Format::I16(_));
+        let wide = reads.is_wide();
         if config.weights.bits > 8 && !wide {
             return Err(Error::WeightBits { bits: config.weights.bits }.of(&weight));
         }

@@ -6,7 +6,7 @@ use ptq::{
     Fusion, InputShift, IntegerConv, IntegerConvConfig, MagnitudeHistogram, NormRatios, SaturationMethod,
     WeightConfig, denormalize, has_own_ratio, lower_float, normalize, shift_input,
 };
-use quant_core::{Executor, Granularity, Rounding, Values};
+use quant_core::{Accelerator, Executor, Granularity, Rounding, Values};
 
 /// A small detector with all operators, BatchNorm folded.
 fn network() -> (Graph, Params) {
@@ -147,7 +147,8 @@ fn integers_stand_for_parameters() {
         let unit = if bits == 16 { 256.0 } else { 1.0 };
         let (bias, largest) = (bias.map(|b| b * unit), largest.map(|l| l * unit));
         let weights = WeightConfig { granularity, ..WeightConfig::default() };
-        let config = IntegerConvConfig { bits, weights, rounding: Rounding::HalfAway };
+        let config =
+            IntegerConvConfig { bits, accelerator: Accelerator::Buyi, weights, rounding: Rounding::HalfAway };
         let conv = IntegerConv::quantize(&weight, &bias, &largest, &config).unwrap();
         for (k, (&w, &q)) in weight.iter().zip(&conv.weight).enumerate() {
             let scale = conv.scales.weights[k / 90].real();

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! So weights have the scale `m * 2^-n_w` and biases `m * 2^-n_b`. The rules by which both are chosen are those that the vendor's published
-//! networks follow.
+//! networks follow. The JDY accelerators, of 12 bits, have the same two stages with powers of two, `m = 1`.
 
 use crate::{Cut, Error, Rounding, SharedMultipliers};
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,24 @@ use std::ops::RangeInclusive;
 const MANTISSAS: RangeInclusive<u32> = 128..=255;
 /// Most bits by which sums are cut.
 const MAX_CUT: u8 = 5;
+
+/// Which accelerator scales are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Accelerator {
+    /// Of 8 or 16 bits; mantissas of 8 bits times powers of two.
+    Buyi,
+    /// Of 12 bits; powers of two.
+    Jdy,
+}
+
+impl Accelerator {
+    /// That of a width.
+    #[must_use]
+    pub fn of_width(bits: u8) -> Self {
+        if bits == 12 { Self::Jdy } else { Self::Buyi }
+    }
+}
 
 /// A scale `mantissa * 2^-shift`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +69,16 @@ impl MantissaScale {
         Self::rounded(scale, shifts, f64::ceil)
     }
 
+    /// The smallest power of two that is not below `scale`, but no smaller than `2^-last`: mantissa 1.
+    ///
+    /// # Errors
+    /// [`Error::Factor`] unless the scale is in `(0, 1]`.
+    pub fn power_of_two(scale: f64, last: u8) -> Result<Self, Error> {
+        let covers = |&shift: &u8| libm::ldexp(1.0, -i32::from(shift)) >= scale;
+        let shift = (0..=last).rev().find(covers).filter(|_| scale > 0.0);
+        Ok(Self { mantissa: 1, shift: shift.ok_or(Error::Factor { factor: scale })? })
+    }
+
     fn rounded(scale: f64, shifts: RangeInclusive<u8>, round: impl Fn(f64) -> f64) -> Result<Self, Error> {
         if !(scale > 0.0 && scale.is_finite()) {
             return Err(Error::Factor { factor: scale });
@@ -77,6 +105,8 @@ impl ConvScales {
     /// The scales of a convolution of `bits` bits, from what its weights and its biases would have, one of each by output channel (equal ones
     /// for a scale per tensor). Those of the biases also bound the sums: `2^(2 bits - 1)` times them should not be exceeded by any.
     ///
+    /// For BUYI:
+    ///
     /// - Weights take the nearest scale with a shift in `[bits, 2 bits + 5]`. Where theirs is next to nothing they take that of the biases,
     ///   made `2^5` times smaller; where both are, 1.
     /// - Biases share the mantissa. Their shift is the largest in `[max(bits, n_w - 5), min(n_w, 2 bits)]` whose scale is not below their own, so
@@ -84,22 +114,32 @@ impl ConvScales {
     /// - All channels are cut alike, by the most that one of them wants; shifts of the others' biases fall, and where they would fall
     ///   below `bits`, those of the weights rise.
     ///
+    /// For JDY, whose rules are not known, so that nothing is clipped:
+    ///
+    /// - Biases take the smallest power of two that is not below their own scale; weights likewise, but at most `2^5` times smaller than the
+    ///   biases', and no larger than these.
+    /// - All channels are cut alike, by the most that one of them wants; the other biases' scales rise.
+    ///
     /// # Errors
     /// [`Error::Bits`] unless there are 2 to 16; [`Error::Channels`] if there are not as many scales of biases as of weights;
     /// [`Error::Factor`] for scales that are not finite or too large.
-    pub fn new(weights: &[f64], biases: &[f64], bits: u8) -> Result<Self, Error> {
+    pub fn new(weights: &[f64], biases: &[f64], bits: u8, accelerator: Accelerator) -> Result<Self, Error> {
         if !(2..=16).contains(&bits) {
             return Err(Error::Bits { bits });
         }
         if weights.len() != biases.len() {
             return Err(Error::Channels { values: weights.len(), quantizers: biases.len() });
         }
+        let (pair, least): (fn(f64, f64, u8) -> _, u8) = match accelerator {
+            Accelerator::Buyi => (pair, bits),
+            Accelerator::Jdy => (pair_of_powers, 0),
+        };
         let pairs = weights.iter().zip(biases).map(|(&weight, &bias)| pair(weight, bias, bits));
-        let pairs = pairs.collect::<Result<Vec<_>, Error>>()?;
+        let pairs = pairs.collect::<Result<Vec<(MantissaScale, u8)>, Error>>()?;
         let cut = pairs.iter().map(|(weight, bias_shift)| weight.shift - bias_shift).max().unwrap_or(0);
         let align = |(weight, _): (MantissaScale, u8)| {
             // The bias would be left with fewer fractional bits than the format has.
-            let shift = weight.shift.max(bits + cut);
+            let shift = weight.shift.max(least + cut);
             MantissaScale { shift, ..weight }
         };
         Ok(Self { weights: pairs.into_iter().map(align).collect(), cut })
@@ -141,6 +181,14 @@ fn pair(weight: f64, bias: f64, bits: u8) -> Result<(MantissaScale, u8), Error> 
     }
 }
 
+/// As [`pair`], in powers of two.
+fn pair_of_powers(weight: f64, bias: f64, bits: u8) -> Result<(MantissaScale, u8), Error> {
+    // What is next to nothing gets the smallest there is.
+    let bias = MantissaScale::power_of_two(bias.max(f64::MIN_POSITIVE), 2 * bits)?.shift;
+    let weight = MantissaScale::power_of_two(weight.max(f64::MIN_POSITIVE), bias + MAX_CUT)?;
+    Ok((weight, bias.min(weight.shift)))
+}
+
 /// How an addition scales its inputs: `z = clamp(round((x I + y J) p / 2^q))`, where `I` and `J` are integers of `bits` bits and `p / 2^q` is
 /// a [`MantissaScale`] that they share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,11 +200,12 @@ pub struct AddScales {
 }
 
 impl AddScales {
-    /// The integers nearest to the ratios `N_x / N_z` and `N_y / N_z`; the shared scale is that of the larger one.
+    /// The integers nearest to the ratios `N_x / N_z` and `N_y / N_z`; the shared scale is that of the larger one, as the
+    /// accelerator has them.
     ///
     /// # Errors
     /// [`Error::Bits`] unless there are 2 to 16; [`Error::Factor`] for ratios that are not positive and finite, or too large.
-    pub fn new(ratios: [f64; 2], bits: u8) -> Result<Self, Error> {
+    pub fn new(ratios: [f64; 2], bits: u8, accelerator: Accelerator) -> Result<Self, Error> {
         if !(2..=16).contains(&bits) {
             return Err(Error::Bits { bits });
         }
@@ -164,7 +213,11 @@ impl AddScales {
             return Err(Error::Factor { factor });
         }
         let largest = f64::from((1i32 << (bits - 1)) - 1);
-        let shared = MantissaScale::at_least(ratios[0].max(ratios[1]) / largest, bits..=2 * bits)?;
+        let scale = ratios[0].max(ratios[1]) / largest;
+        let shared = match accelerator {
+            Accelerator::Buyi => MantissaScale::at_least(scale, bits..=2 * bits)?,
+            Accelerator::Jdy => MantissaScale::power_of_two(scale, 2 * bits)?,
+        };
         let factor = |ratio: f64| (ratio / shared.real()).round().min(largest) as i32;
         Ok(Self { factors: ratios.map(factor), shared })
     }
@@ -205,30 +258,51 @@ mod tests {
     fn channels_are_cut_alike() {
         // Channels that want 5 bits, 2 bits and none.
         let unit = 200.0 / 65536.0;
-        let scales = ConvScales::new(&[unit / 16.0, unit, unit], &[unit, 4.0 * unit, unit], 8).unwrap();
+        let scales =
+            ConvScales::new(&[unit / 16.0, unit, unit], &[unit, 4.0 * unit, unit], 8, Accelerator::Buyi)
+                .unwrap();
         assert_eq!(scales.cut, 4);
         let shifts: Vec<(u8, u8)> =
             scales.weights.iter().zip(scales.biases()).map(|(w, b)| (w.shift, b.shift)).collect();
         assert_eq!(shifts, [(20, 16), (16, 12), (16, 12)]);
         // A bias can't have fewer than 8 bits: weights get finer instead.
-        let scales = ConvScales::new(&[unit / 16.0, 200.0 / 512.0], &[unit, 200.0 / 512.0], 8).unwrap();
+        let scales =
+            ConvScales::new(&[unit / 16.0, 200.0 / 512.0], &[unit, 200.0 / 512.0], 8, Accelerator::Buyi)
+                .unwrap();
         assert_eq!(scales.weights[1], MantissaScale { mantissa: 200, shift: 12 });
         assert_eq!(scales.biases().nth(1).unwrap().shift, 8);
     }
 
     #[test]
     fn weights_of_zero_take_the_scale_of_the_bias() {
-        let scales = ConvScales::new(&[0.0], &[200.0 / 4096.0], 8).unwrap();
+        let scales = ConvScales::new(&[0.0], &[200.0 / 4096.0], 8, Accelerator::Buyi).unwrap();
         assert_eq!((scales.weights[0], scales.cut), (MantissaScale { mantissa: 200, shift: 17 }, 5));
-        let scales = ConvScales::new(&[0.0], &[0.0], 8).unwrap();
+        let scales = ConvScales::new(&[0.0], &[0.0], 8, Accelerator::Buyi).unwrap();
         assert_eq!(scales.cut, 0);
     }
 
     #[test]
+    fn powers_of_two_clip_nothing() {
+        let shift = |scale| MantissaScale::power_of_two(scale, 24).map(|found| found.shift).ok();
+        assert_eq!(shift(0.25), Some(2));
+        assert_eq!(shift(0.2500001), Some(1));
+        assert_eq!(shift(1e-30), Some(24));
+        for scale in [0.0, -1.0, 1.5, f64::NAN, f64::INFINITY] {
+            assert_eq!(shift(scale), None, "{scale}");
+        }
+        // 3 and 0 bits; a weight may be 2^5 times finer than its bias, not more.
+        let scales = ConvScales::new(&[0.001, 0.3, 1e-9], &[0.007, 0.1, 0.25], 12, Accelerator::Jdy).unwrap();
+        let shifts: Vec<u8> = scales.weights.iter().map(|scale| scale.shift).collect();
+        assert_eq!((shifts, scales.cut), (vec![9, 5, 7], 5));
+        let biases: Vec<u8> = scales.biases().map(|scale| scale.shift).collect();
+        assert_eq!(biases, [4, 0, 2]);
+    }
+
+    #[test]
     fn additions_keep_their_ratios() {
-        for bits in [8, 16] {
+        for bits in [8, 12, 16] {
             for ratios in [[1.0, 1.0], [0.3, 0.9], [1.7, 0.02]] {
-                let scales = AddScales::new(ratios, bits).unwrap();
+                let scales = AddScales::new(ratios, bits, Accelerator::of_width(bits)).unwrap();
                 let shared = scales.multipliers();
                 for (ratio, &mantissa) in ratios.iter().zip(&shared.mantissas) {
                     let found = f64::from(mantissa)
@@ -239,7 +313,7 @@ mod tests {
                 }
             }
         }
-        assert!(AddScales::new([0.0, 1.0], 8).is_err());
+        assert!(AddScales::new([0.0, 1.0], 8, Accelerator::Buyi).is_err());
     }
 
     proptest::proptest! {
@@ -250,7 +324,7 @@ mod tests {
             let unit = f64::from(1 << (bits - 8)).recip();
             let weights: Vec<f64> = scales.iter().map(|s| unit * s.0.exp2()).collect();
             let biases: Vec<f64> = scales.iter().map(|s| unit * s.1.exp2()).collect();
-            let found = ConvScales::new(&weights, &biases, bits).unwrap();
+            let found = ConvScales::new(&weights, &biases, bits, Accelerator::Buyi).unwrap();
             proptest::prop_assert!(found.cut <= MAX_CUT);
             for ((scale, bias), &weight) in found.weights.iter().zip(found.biases()).zip(&weights) {
                 proptest::prop_assert!(bias.shift >= bits && bias.shift <= 2 * bits + MAX_CUT);

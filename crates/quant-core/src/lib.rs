@@ -26,7 +26,7 @@ mod validate;
 mod values;
 
 pub use activation::Activation;
-pub use buyi::{AddScales, ConvScales, MantissaScale};
+pub use buyi::{Accelerator, AddScales, ConvScales, MantissaScale};
 pub use error::{Error, FileFault};
 pub use executor::Executor;
 pub use multiplier::{Multiplier, ScaleForm, SharedMultipliers};

@@ -37,7 +37,7 @@ pub(crate) enum Rescale {
     /// Stored bytes by stored bytes.
     Bytes(Box<[u8; 256]>),
     /// `clamp(round((q - from) * factor) + to)`.
-    Words { from: i32, to: i32, factor: Multiplier, rounding: Rounding },
+    Words { from: i32, to: i32, range: (i32, i32), factor: Multiplier, rounding: Rounding },
 }
 
 /// How an integer convolution's sums become integers, by output channel, with as many more channels as a tile may read.
@@ -248,9 +248,10 @@ pub(crate) fn prepare(program: &Program, step: &Step) -> Prepared {
             let rescale_input = |(&id, &factor): (&usize, &Option<Multiplier>)| {
                 let (from, to, factor) = (format(id).params()?, format(step.output).params()?, factor?);
                 Some(match format(id) {
-                    Format::I16(_) => Rescale::Words {
+                    wide if wide.is_wide() => Rescale::Words {
                         from: from.zero_point,
                         to: to.zero_point,
+                        range: format(step.output).range()?,
                         factor,
                         rounding: *rounding,
                     },

@@ -17,6 +17,8 @@ pub enum Format {
     F32,
     /// 8-bit integers in `[-128, 127]`.
     I8(QuantParams),
+    /// 12-bit integers in `[-2048, 2047]`, stored in 16 bits.
+    I12(QuantParams),
     /// 16-bit integers in `[-32768, 32767]`.
     I16(QuantParams),
 }
@@ -27,18 +29,34 @@ impl Format {
     pub fn params(&self) -> Option<QuantParams> {
         match self {
             Format::F32 => None,
-            Format::I8(params) | Format::I16(params) => Some(*params),
+            Format::I8(params) | Format::I12(params) | Format::I16(params) => Some(*params),
         }
     }
 
     /// Lowest and highest integer; `None` for [`Format::F32`].
     #[must_use]
     pub fn range(&self) -> Option<(i32, i32)> {
+        self.params().map(|_| {
+            let half = 1 << (self.bits() - 1);
+            (-half, half - 1)
+        })
+    }
+
+    /// Bits of a value; those that are stored are 16 for 12.
+    #[must_use]
+    pub fn bits(&self) -> u8 {
         match self {
-            Format::F32 => None,
-            Format::I8(_) => Some((i32::from(i8::MIN), i32::from(i8::MAX))),
-            Format::I16(_) => Some((i32::from(i16::MIN), i32::from(i16::MAX))),
+            Format::F32 => 32,
+            Format::I8(_) => 8,
+            Format::I12(_) => 12,
+            Format::I16(_) => 16,
         }
+    }
+
+    /// Whether values are integers of 16 bits as stored.
+    #[must_use]
+    pub fn is_wide(&self) -> bool {
+        matches!(self, Format::I12(_) | Format::I16(_))
     }
 }
 
@@ -166,7 +184,7 @@ pub enum StepOp {
         /// Activation, and the format of its argument.
         activation: Option<(Activation, Format)>,
     },
-    /// Integer convolution of an [`Format::I16`] tensor with weights of 8 or 16 bits: as [`StepOp::ConvI8`], but sums, which stay below
+    /// Integer convolution of an [`Format::I12`] or [`Format::I16`] tensor with weights of 8 or 16 stored bits: as [`StepOp::ConvI8`], but sums, which stay below
     /// 2^46, and biases have 64 bits.
     ConvI16 {
         /// Geometry.

@@ -216,17 +216,17 @@ impl Executor<'_> {
         }
         match (self.format(step.output), output, shortcut) {
             (Format::I8(_), Buffer::U8(y), None) => run!(y, tile => finish(tile, &bytes)),
-            (Format::I16(_), Buffer::I16(y), None) => run!(y, tile => finish(tile, &words)),
+            (Format::I12(_) | Format::I16(_), Buffer::I16(y), None) => run!(y, tile => finish(tile, &words)),
             (Format::I8(_), Buffer::U8(y), Some((how, Stored::U8(other)))) => {
                 run!(y, tile => finish_with(isa, tile, &bytes, &how, other));
             }
             (Format::I8(_), Buffer::I16(y), Some((how, Stored::I16(other)))) => {
                 run!(y, tile => finish_with(isa, tile, &bytes, &how, other));
             }
-            (Format::I16(_), Buffer::U8(y), Some((how, Stored::U8(other)))) => {
+            (Format::I12(_) | Format::I16(_), Buffer::U8(y), Some((how, Stored::U8(other)))) => {
                 run!(y, tile => finish_with(isa, tile, &words, &how, other));
             }
-            (Format::I16(_), Buffer::I16(y), Some((how, Stored::I16(other)))) => {
+            (Format::I12(_) | Format::I16(_), Buffer::I16(y), Some((how, Stored::I16(other)))) => {
                 run!(y, tile => finish_with(isa, tile, &words, &how, other));
             }
             _ => unreachable_by_validation(),
@@ -315,10 +315,14 @@ impl Executor<'_> {
                 (Stored::U8(x), Buffer::U8(y), Some(Rescale::Bytes(table))) => {
                     place_channels(x, &mut y[..len], place, |v| table[usize::from(v)]);
                 }
-                (Stored::I16(x), Buffer::I16(y), Some(Rescale::Words { from, to, factor, rounding })) => {
+                (
+                    Stored::I16(x),
+                    Buffer::I16(y),
+                    Some(Rescale::Words { from, to, range, factor, rounding }),
+                ) => {
                     place_channels(x, &mut y[..len], place, |v| {
                         let scaled = factor.apply(i32::from(v) - from, *rounding) + i64::from(*to);
-                        saturate(scaled, i16::MIN.into(), i16::MAX.into()) as i16
+                        saturate(scaled, range.0, range.1) as i16
                     });
                 }
                 _ => unreachable_by_validation(),

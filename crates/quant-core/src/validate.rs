@@ -152,7 +152,7 @@ fn check_formats(step: &Step, inputs: &[(usize, Format)], output: Format) -> Res
             if matches!(step.op, StepOp::ConvI8 { .. }) {
                 require(matches!(first, Format::I8(_)), first, "the input must be 8-bit integers")?;
             } else {
-                require(matches!(first, Format::I16(_)), first, "the input must be 16-bit integers")?;
+                require(first.is_wide(), first, "the input must be 12-bit or 16-bit integers")?;
             }
             if let Some((_, argument)) = activation {
                 require(!float(*argument), *argument, "the activation's argument must be integers")?;

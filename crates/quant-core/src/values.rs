@@ -50,13 +50,16 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// Whether these are stored as `format` says.
+    /// Whether these are stored as `format` says, and in its range.
     #[must_use]
     pub fn is_of(&self, format: Format) -> bool {
-        matches!(
-            (self, format),
-            (Values::F32(_), Format::F32) | (Values::I8(_), Format::I8(_)) | (Values::I16(_), Format::I16(_))
-        )
+        match (self, format) {
+            (Values::F32(_), Format::F32)
+            | (Values::I8(_), Format::I8(_))
+            | (Values::I16(_), Format::I16(_)) => true,
+            (Values::I16(values), Format::I12(_)) => values.iter().all(|q| (-2048..=2047).contains(q)),
+            _ => false,
+        }
     }
 
     /// The real numbers that the values stand for under `format`.
@@ -159,7 +162,7 @@ impl Buffer {
         match format {
             Format::F32 => Buffer::F32(Vec::new()),
             Format::I8(_) => Buffer::U8(Vec::new()),
-            Format::I16(_) => Buffer::I16(Vec::new()),
+            Format::I12(_) | Format::I16(_) => Buffer::I16(Vec::new()),
         }
     }
 
@@ -249,10 +252,10 @@ impl Owned {
         match (&mut *self, format) {
             (Owned::F32(v), Format::F32) => v.resize(len, 0.0),
             (Owned::I8(v), Format::I8(_)) => v.resize(len, 0),
-            (Owned::I16(v), Format::I16(_)) => v.resize(len, 0),
+            (Owned::I16(v), Format::I12(_) | Format::I16(_)) => v.resize(len, 0),
             (_, Format::F32) => *self = Owned::F32(vec![0.0; len]),
             (_, Format::I8(_)) => *self = Owned::I8(vec![0; len]),
-            (_, Format::I16(_)) => *self = Owned::I16(vec![0; len]),
+            (_, Format::I12(_) | Format::I16(_)) => *self = Owned::I16(vec![0; len]),
         }
     }
 }

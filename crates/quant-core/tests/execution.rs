@@ -33,6 +33,10 @@ fn i8_format(scale: f32, zero_point: i32) -> Format {
     Format::I8(QuantParams { scale, zero_point })
 }
 
+fn i12_format(scale: f32, zero_point: i32) -> Format {
+    Format::I12(QuantParams { scale, zero_point })
+}
+
 fn i16_format(scale: f32, zero_point: i32) -> Format {
     Format::I16(QuantParams { scale, zero_point })
 }
@@ -247,7 +251,7 @@ proptest! {
     }
 
     #[test]
-    fn wide_convolution((g, size) in geometry(), rounding in rounding(), kind in 0..4, zero in -300..=300i32, wide: bool, extreme: bool, odd: bool, seed: u64) {
+    fn wide_convolution((g, size) in geometry(), rounding in rounding(), kind in 0..7, zero in -300..=300i32, wide: bool, twelve: bool, extreme: bool, odd: bool, seed: u64) {
         let random = &mut Random(seed);
         let silu = |argument| Some((Activation::Silu, argument));
         let (activation, output) = [
@@ -255,13 +259,17 @@ proptest! {
             (None, i8_format(0.05, 9)),
             (silu(i16_format(0.000_5, 0)), i16_format(0.000_4, zero)),
             (silu(i16_format(0.000_5, 0)), i8_format(0.06, -100)),
+            (None, i12_format(0.01, zero)),
+            (silu(i12_format(0.006, 0)), i12_format(0.005, zero)),
+            (silu(i16_format(0.000_5, 0)), i12_format(0.005, zero)),
         ][kind as usize];
         let mut builder = Builder::new(g.in_channels);
         let scale = if extreme { 1e-6 } else { 0.000_05 };
-        let input = builder.step(StepOp::Quantize, &[0], g.in_channels, i16_format(scale, zero));
+        let input = builder.step(StepOp::Quantize, &[0], g.in_channels, if twelve { i12_format(16.0 * scale, zero) } else { i16_format(scale, zero) });
+        let least = if twelve { -2048 } else { -32768 };
         let usual = if wide { (46, 54) } else { (40, 48) };
         let shifts = if odd { (0, 62) } else { [usual, (30, 36)][seed as usize / 512 % 2] };
-        let g = ConvGeometry { border: [0, -32768 - zero, 32767 - zero][seed as usize % 3], ..g };
+        let g = ConvGeometry { border: [0, least - zero, -1 - least - zero][seed as usize % 3], ..g };
         let cut = cut(seed, 32);
         builder.conv_i16(g, input, wide, &ConvCase { rounding, activation, output, cut, extreme, shifts }, random);
         assert_equal(&builder.finish(), size, random);
@@ -321,17 +329,26 @@ proptest! {
     }
 
     #[test]
-    fn other_operators(channels in 1usize..6, size in prop::array::uniform2(4usize..if cfg!(miri) { 5 } else { 12 }), rounding in rounding(), wide: bool, zero in -100..100i32, seed: u64) {
+    fn other_operators(channels in 1usize..6, size in prop::array::uniform2(4usize..if cfg!(miri) { 5 } else { 12 }), rounding in rounding(), bits in prop::sample::select(vec![8, 12, 16]), zero in -100..100i32, seed: u64) {
         let random = &mut Random(seed);
         let size = size.map(|side| 2 * side);
         let mut b = Builder::new(channels);
-        let first = if wide { i16_format(0.000_03, 5) } else { i8_format(0.004, zero) };
-        let narrow = if wide { i16_format(0.006, -zero) } else { i8_format(0.006, -zero) };
+        let format = match bits {
+            8 => i8_format,
+            12 => i12_format,
+            _ => i16_format,
+        };
+        let first = match bits {
+            8 => i8_format(0.004, zero),
+            12 => i12_format(0.000_5, 5),
+            _ => i16_format(0.000_03, 5),
+        };
+        let narrow = format(0.006, -zero);
         let x = b.step(StepOp::Quantize, &[0], channels, first);
         let y = b.step(StepOp::Activation(Activation::Hardswish), &[x], channels, narrow);
         let factors = [f64::from(first.params().unwrap().scale) / 0.009, 0.006 / 0.009];
         let multipliers = Some(SharedMultipliers::from_real(&factors).unwrap());
-        let sum = if wide { i16_format(0.009, 11) } else { i8_format(0.009, 11) };
+        let sum = format(0.009, 11);
         let s = b.step(StepOp::Add { multipliers, rounding }, &[x, y], channels, sum);
         let factor = Multiplier::from_real(0.006 / 0.009, ScaleForm::default()).unwrap();
         let rescale = vec![Some(factor), None];

@@ -64,7 +64,7 @@ impl BenchPrecision {
     pub fn of_program(program: &Program) -> Option<&'static str> {
         let argument_of = |format: Format| match format {
             Format::I8(_) => Self::I8Pre8,
-            Format::I16(_) | Format::F32 => Self::I8,
+            Format::I12(_) | Format::I16(_) | Format::F32 => Self::I8,
         };
         let mut found = program.steps().iter().filter_map(|step| match &step.op {
             StepOp::ConvF32 { .. } => Some(Self::F32),

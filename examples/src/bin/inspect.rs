@@ -103,6 +103,7 @@ fn show_program(program: &Program, size: ImageSize) -> Result<()> {
         let format = match tensor.format {
             Format::F32 => "f32".to_owned(),
             Format::I8(p) => format!("i8  scale {:.6e} zero {}", p.scale, p.zero_point),
+            Format::I12(p) => format!("i12 scale {:.6e} zero {}", p.scale, p.zero_point),
             Format::I16(p) => format!("i16 scale {:.6e} zero {}", p.scale, p.zero_point),
         };
         print(format_args!("{:<28} {:>14}  {format}", step.name, format!("{c}x{h}x{w}")))?;

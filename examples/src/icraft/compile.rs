@@ -1,21 +1,21 @@
 //! The open front of the compiler: parse, optimize and quantize.
 
 use super::integers::{IntegerNetwork, Normalized, Stored};
+use super::logs::{measured, weight_saturations, write_logs};
 use super::saturation::{Fit, Rule, Saturations, measure};
 use crate::error::{Error, Result};
 use crate::network::{Model, find_weights};
 use crate::output::{create_folder, note, write_atomic};
 use icraft_raw::{
-    CalibrationList, Checksum, Config, Durability, FtmpRow, Generation, InputTransform, Log, NOTES, Network,
-    PerAxis, Profile, RawFile, RawRow, Simulation, Stage, describe, normalized, payloads, raw_bytes,
-    transformed, write_ftmps, write_raws,
+    CalibrationList, Checksum, Config, Durability, ForwardMode, Generation, InputTransform, NOTES, Network,
+    RawFile, Simulation, Stage, describe, normalized, payloads, raw_bytes, transformed,
 };
-use nn_graph::{Graph, Op, Params, Tensor};
+use nn_graph::{Graph, Op, Params};
 use ptq::{
     InputShift, IntegerConvConfig, Method, NormRatios, Reconstruct, ReconstructedLayer, WeightConfig,
     normalize, shift_input,
 };
-use quant_core::{Granularity, NormConvention, Rounding, norm_ratio};
+use quant_core::{Accelerator, Granularity, NormConvention, Rounding, norm_ratio};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -131,6 +131,9 @@ impl Job {
             Some(method) if method.starts_with("resize") => Fit::Stretch,
             _ => Fit::Letterbox,
         };
+        if let Some(key) = beyond(&config) {
+            return Err(missing(key));
+        }
         Ok(Self {
             parts: calibration(path, &config)?,
             transform: transform(path, &config)?,
@@ -170,8 +173,8 @@ impl Job {
         transformed(&mut optimized, &self.transform);
         written.push(self.write(Stage::Optimized, &optimized, &payloads(&optimized, &optimized_params)?)?);
 
-        let measured =
-            measure(&self.model, &self.parts, (self.size, self.fit), self.rule, self.bits, self.threads)?;
+        let measured = self.measured(&optimized)?;
+        let saturations = self.weight_saturations(&optimized)?;
         let ratios = self.ratios(&measured)?;
         let by_name: BTreeMap<&str, &[f32]> =
             graph.tensors().map(|id| (graph.node(id).name.as_str(), ratios.channels(id))).collect();
@@ -185,6 +188,7 @@ impl Job {
             params: [&optimized_params, &params],
             ratios: &ratios,
             largest: &measured.channels,
+            saturations,
         };
         let mut network = IntegerNetwork::new(source, self.integer_config(), self.simulation)?;
         let reconstructed = match &self.reconstruct {
@@ -196,8 +200,24 @@ impl Job {
         };
         let Stored { network: quantized, payloads, clipped, weights } = network.stored()?;
         written.push(self.write(Stage::Quantized, &quantized, &payloads)?);
-        self.write_logs(&quantized, &params, &measured)?;
+        write_logs(&self.logs, &quantized, (&params, &measured), (self.per, self.bits))?;
         Ok(Compiled { written, reconstructed, clipped, weights })
+    }
+
+    /// Measured on the images, or read from a log that a run before has left.
+    fn measured(&self, network: &Network) -> Result<Saturations> {
+        match self.config.quantize.as_ref().and_then(|quantize| quantize.ftmp_csv.as_deref()) {
+            Some(csv) => measured(&expanded(csv), network, self.bits),
+            None => {
+                measure(&self.model, &self.parts, (self.size, self.fit), self.rule, self.bits, self.threads)
+            }
+        }
+    }
+
+    /// From a log that a run before has left, if one is named.
+    fn weight_saturations(&self, network: &Network) -> Result<BTreeMap<String, Vec<f32>>> {
+        let csv = self.config.quantize.as_ref().and_then(|quantize| quantize.raw_csv.as_deref());
+        csv.map_or_else(|| Ok(BTreeMap::new()), |csv| weight_saturations(&expanded(csv), network, self.bits))
     }
 
     /// What detecting needs.
@@ -256,20 +276,12 @@ impl Job {
     fn integer_config(&self) -> IntegerConvConfig {
         let weights =
             WeightConfig { method: self.weight_method, granularity: self.per, ..WeightConfig::default() };
-        IntegerConvConfig { bits: self.bits, weights, rounding: Rounding::HalfAway }
-    }
-
-    fn write_logs(&self, network: &Network, params: &Params, measured: &Saturations) -> Result<()> {
-        create_folder(&self.logs)?;
-        let profile = match network.generation {
-            Generation::Legacy => Profile::BuyiV2,
-            Generation::Xir => Profile::Xir,
-        };
-        let file = |log: Log| self.logs.join(log.file_name(&self.name, network.generation));
-        let ftmps = ftmp_rows(network, measured);
-        write_atomic(&file(Log::Ftmps), write_ftmps(&ftmps, &profile.ftmp_columns()).as_bytes())?;
-        let raws = raw_rows(network, params, self.per);
-        write_atomic(&file(Log::Raws), write_raws(&raws, &profile.raw_columns()).as_bytes())
+        IntegerConvConfig {
+            bits: self.bits,
+            accelerator: Accelerator::of_width(self.bits),
+            weights,
+            rounding: Rounding::HalfAway,
+        }
     }
 
     /// The folder of json and raw files.
@@ -294,6 +306,23 @@ impl Job {
 fn in_config(path: &Path) -> impl FnOnce(icraft_raw::ConfigError) -> Error {
     let path = path.to_owned();
     move |source| Error::IcraftConfig { path, source }
+}
+
+/// A setting that can't be followed, and would be missed.
+fn beyond(config: &Config) -> Option<&'static str> {
+    let quantize = config.quantize.as_ref()?;
+    let generation = config.generation;
+    let keys = [
+        (quantize.mix_precision.is_some(), "[quantize] without mix_precision: one width for all operations"),
+        (quantize.smooth_alpha.is_some(), "[quantize] without smooth_alpha: smoothing can't be done here"),
+        (quantize.autoqset_num.is_some(), "[quantize] forward_list in place of autoqset_num"),
+        (quantize.decode_dll.is_some(), "[quantize] without decode_dll: calibration files have to be images"),
+        (quantize.quant_autotune_config.is_some(), "[quantize] without quant_autotune_config"),
+        (quantize.forward_mode == Some(ForwardMode::Ftmp), "[quantize] forward_mode = image"),
+        (quantize.bin_num != 4096, "[quantize] bin_num = 4096"),
+        (generation == Generation::Xir && quantize.bits == 12, "[quantize] bits = 8 or 16: 12 are for .ini"),
+    ];
+    keys.into_iter().find(|(wrong, _)| *wrong).map(|(_, key)| key)
 }
 
 /// Where the vendor puts logs: `logs/quantizer/BUYI/NET` (legacy), `LOG_PATH/NET`.
@@ -323,6 +352,9 @@ fn transform(path: &Path, config: &Config) -> Result<InputTransform> {
 fn calibration(path: &Path, config: &Config) -> Result<Vec<Vec<PathBuf>>> {
     let missing = |key: &'static str| Error::IcraftKey { config: path.to_owned(), key };
     let quantize = config.quantize.as_ref().ok_or_else(|| missing("section [quantize]"))?;
+    if quantize.forward_list.is_none() && quantize.ftmp_csv.is_some() {
+        return Ok(Vec::new());
+    }
     let list = quantize.forward_list.as_ref().ok_or_else(|| missing("[quantize] forward_list"))?;
     let folder = Path::new(quantize.forward_dir.as_deref().unwrap_or("."));
     let list = CalibrationList::from_path(&expanded(list)).map_err(in_config(path))?;
@@ -354,56 +386,4 @@ fn reordered(graph: &Graph, mut params: Params, order: &[usize]) -> Params {
         }
     }
     params
-}
-
-fn ftmp_rows(network: &Network, measured: &Saturations) -> Vec<FtmpRow> {
-    let maps = network.operations.iter().flat_map(|operation| &operation.outputs);
-    maps.map(|map| {
-        let channels = map.shape.last().copied().unwrap_or(0);
-        let repeated =
-            |table: &BTreeMap<String, f32>| vec![table.get(&map.name).copied().unwrap_or(0.0); channels];
-        let ratios = map.element.norm_ratio().and_then(|ratios| ratios.expand(channels).ok());
-        FtmpRow {
-            id: map.id.unwrap_or(-1),
-            size: map.shape.clone(),
-            max: repeated(&measured.maximum),
-            sat: repeated(&measured.saturation),
-            norm_ratio: ratios.unwrap_or_default(),
-            scale: vec![1.0; channels],
-            exp: vec![0; channels],
-        }
-    })
-    .collect()
-}
-
-fn raw_rows(network: &Network, params: &Params, per: Granularity) -> Vec<RawRow> {
-    let all = network.operations.iter().flat_map(|operation| &operation.params);
-    all.map(|param| {
-        let channels = param.shape.last().copied().unwrap_or(0);
-        let exponents: Vec<icraft_raw::Scale> = match param.element.scale() {
-            Some(icraft_raw::Scales::Exponent(list)) => PerAxis::expand(list, channels).unwrap_or_default(),
-            _ => Vec::new(),
-        };
-        let is_weight = param.shape.len() > 1;
-        let max = if is_weight { largest_rows(params.get(&param.name), channels, per) } else { Vec::new() };
-        RawRow {
-            id: param.id,
-            size: if is_weight { param.shape.clone() } else { Vec::new() },
-            sat: max.clone(),
-            max,
-            scale: exponents.iter().map(|scale| scale.value).collect(),
-            exp: exponents.iter().map(|scale| -(scale.shift as i32)).collect(),
-        }
-    })
-    .collect()
-}
-
-/// The largest weight of every output channel, or of all.
-fn largest_rows(weight: Option<&Tensor>, channels: usize, per: Granularity) -> Vec<f32> {
-    let data = weight.map_or(&[][..], Tensor::data);
-    let largest = |row: &[f32]| row.iter().fold(0f32, |a, b| a.max(b.abs()));
-    match per {
-        Granularity::PerTensor => vec![largest(data); channels],
-        Granularity::PerChannel => data.chunks((data.len() / channels.max(1)).max(1)).map(largest).collect(),
-    }
 }

@@ -128,6 +128,16 @@ pub enum IcraftError {
         /// Its id.
         id: i64,
     },
+    /// A tensor that a log of measured values should have.
+    #[error("{}: no saturation point for {tensor} (id {id})", csv.display())]
+    Unmeasured {
+        /// The log.
+        csv: PathBuf,
+        /// The tensor's id.
+        id: i64,
+        /// Its name.
+        tensor: String,
+    },
     /// A parameter listed twice, and not alike.
     #[error("{}: parameter {id} is listed twice, with different shapes or types", json.display())]
     ListedTwice {

@@ -28,6 +28,8 @@ pub struct Normalized<'j> {
     pub ratios: &'j NormRatios,
     /// By convolution, the largest magnitude of every channel.
     pub largest: &'j BTreeMap<String, Vec<f32>>,
+    /// Saturation points of normalised weights by name of the parameter, where they are given.
+    pub saturations: BTreeMap<String, Vec<f32>>,
 }
 
 /// A normalised network whose convolutions become integers.
@@ -64,7 +66,10 @@ impl<'j> IntegerNetwork<'j> {
             let channels = network.source.largest.get(&conv.name).map_or(&[][..], Vec::as_slice);
             let largest: Vec<f32> = channels.iter().zip(&conv.unit).map(|(max, unit)| max / unit).collect();
             let params = [network.param(&conv.name, "weight")?, network.param(&conv.name, "bias")?];
-            let scales = IntegerConv::scales(params, &largest, &network.config);
+            let scales = match network.source.saturations.get(&format!("{}.weight", conv.name)) {
+                Some(saturation) => IntegerConv::saturating(saturation, params[1], &largest, &network.config),
+                None => IntegerConv::scales(params, &largest, &network.config),
+            };
             let scales = scales.map_err(|error| error.of(&conv.name))?;
             network.scales.insert(conv.name, scales);
         }
@@ -104,7 +109,7 @@ impl<'j> IntegerNetwork<'j> {
         let scales = |name: &str| convs.get(name).map(|conv| &conv.scales);
         let network = integers(self.source.network.clone(), self.config.bits, scales);
         let values = |name: &str| convs.get(name).map(|conv| (&conv.weight[..], &conv.bias[..]));
-        let width = if self.config.bits == 8 { BitWidth::Eight } else { BitWidth::Sixteen };
+        let width = BitWidth::from_bits(self.config.bits.into()).unwrap_or(BitWidth::Sixteen);
         let payloads = integer_payloads(&network, width, values)?;
         let clipped = convs.values().map(|conv| conv.clipped).sum();
         let weights = convs.values().map(|conv| conv.weight.len()).sum();

@@ -11,6 +11,7 @@ pub mod evaluate;
 pub mod feature_maps;
 pub mod integers;
 pub mod log;
+pub mod logs;
 pub mod names;
 pub mod output;
 pub mod pairs;

@@ -138,7 +138,57 @@ fn the_later_generation_is_written_too() {
     let json: Value =
         serde_json::from_str(&std::fs::read_to_string(out.join("demo_quantized.json")).unwrap()).unwrap();
     assert_eq!(json["params_bytes"], raw.len());
-    assert!(out.join("logs/demo/demo_quantize_raws.csv").exists());
+
+    // What was measured can be used again, without images.
+    let normed = std::fs::read(out.join("demo_normed.raw")).unwrap();
+    let [ftmps, raws] = ["ftmps", "raws"].map(|log| out.join(format!("logs/demo/demo_quantize_{log}.csv")));
+    let again = config(folder.path(), "demo_8.toml", &[("saturation = \"ems\"", "saturation = \"null\"")]);
+    let text = std::fs::read_to_string(&again).unwrap();
+    let without: String =
+        text.lines().filter(|line| !line.starts_with("forward_")).map(|line| format!("{line}\n")).collect();
+    std::fs::write(&again, without).unwrap();
+    let logs = [("ftmp_csv", &ftmps), ("raw_csv", &raws)];
+    let settings = logs.map(|(key, path)| format!("quantize.{key}={}", path.display()));
+    let options = ["--set", &settings[0], "--set", &settings[1]];
+    succeed("icraft-compile", &arguments(std::slice::from_ref(&again), &demo(), &options));
+    assert_eq!(std::fs::read(out.join("demo_normed.raw")).unwrap(), normed);
+    let text = std::fs::read_to_string(&raws).unwrap();
+    let first = text.lines().next().unwrap();
+    std::fs::write(&raws, format!("{first}\n")).unwrap();
+    let error = fail("icraft-compile", &arguments(&[again], &demo(), &options));
+    assert!(error.contains("no saturation point for model.0.conv.weight (id "), "{error}");
+}
+
+/// Powers of two for all scales, and words that hold 12 bits.
+#[test]
+fn twelve_bits_are_for_jdy() {
+    let folder = tempfile::tempdir().unwrap();
+    let configs = [config(folder.path(), "demo_16.ini", &[])];
+    let width = ["--set", "quantize.bits=12", "--set", "quantize.batch=1"];
+    let width = [&width[..], &["--saturation", "null", "--bias-correction", "weights"]].concat();
+    let text = succeed("icraft-compile", &arguments(&configs, &demo(), &width));
+    let (_, line) = text.split_once("mean error ").unwrap();
+    let error: f64 = line.split_whitespace().find_map(|word| word.parse().ok()).unwrap();
+    assert!(error < 1e-5, "{error}");
+
+    let out = folder.path().join("demo-16");
+    let json = std::fs::read_to_string(out.join("demo_quantized.json")).unwrap();
+    assert!(json.contains("@sint(12)") && json.contains("@sint(24)") && !json.contains("@sint(16)"));
+    // As published scripts read it: biases have 0 for a scale, and scales are 2^-exp of column 6.
+    let log = std::fs::read_to_string(out.join("logs/quantizer/BUYI/demo/demo_raws.csv")).unwrap();
+    let rows: Vec<Vec<&str>> = log.lines().skip(1).map(|line| line.split(',').collect()).collect();
+    let (biases, weights): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row[4] == "0");
+    assert_eq!(biases.len(), weights.len());
+    let first = |cell: &str| cell.split(' ').next().unwrap().parse::<f32>().unwrap();
+    assert!(weights.iter().all(|row| first(row[4]) == (-first(row[6])).exp2()), "{log}");
+
+    // The log has the scales of the json.
+    let [raw, csv, to] =
+        ["demo_quantized.raw", "logs/quantizer/BUYI/demo/demo_raws.csv", "weights.safetensors"]
+            .map(|file| out.join(file).display().to_string());
+    let json = out.join("demo_quantized.json").display().to_string();
+    let options = ["--json", &json, "--raw", &raw, "--csv", &csv, "--profile", "jdy", "--out", &to];
+    succeed("raw2ckpt", &options);
 }
 
 #[test]
@@ -147,7 +197,7 @@ fn what_is_wrong_is_told_in_one_line() {
     let demo = demo();
     for (from, to, part) in [
         ("batch = 4", "batch = 5", "12"),
-        ("bits = 8", "bits = 12", "bits"),
+        ("bits = 8", "bits = 10", "bits"),
         ("calibration.txt", "missing.txt", "missing.txt"),
         ("model.safetensors", "missing.safetensors", "missing.safetensors"),
         ("pre_scale = 255, 255, 255", "pre_scale = 1, 1, 1", "pre_scale"),

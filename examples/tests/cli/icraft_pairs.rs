@@ -8,7 +8,7 @@ use icraft_raw::{
 };
 use nn_graph::{Graph, Op, Params};
 use ptq::{IntegerConv, IntegerConvConfig, Method, NormRatios, WeightConfig};
-use quant_core::{Granularity, Rounding};
+use quant_core::{Accelerator, Granularity, Rounding};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -143,7 +143,12 @@ fn convolutions(graph: &Graph, params: &Params, bits: u8) -> BTreeMap<String, In
         bits,
         scales: ptq::ScaleGrid::Any,
     };
-    let config = IntegerConvConfig { bits, weights, rounding: Rounding::HalfAway };
+    let config = IntegerConvConfig {
+        bits,
+        accelerator: Accelerator::of_width(bits),
+        weights,
+        rounding: Rounding::HalfAway,
+    };
     let convs = graph.nodes().iter().filter(|node| matches!(node.op, Op::Conv(_)));
     convs
         .map(|node| {

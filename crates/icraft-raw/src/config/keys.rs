@@ -73,7 +73,7 @@ pub enum ValueKind {
     Positive,
     /// 1, 2, 3 or 4.
     OneToFour,
-    /// 8 or 16.
+    /// 8, 12 or 16.
     Width,
     /// A finite number.
     Number,

@@ -88,7 +88,7 @@ pub struct QuantizeConfig {
     pub saturation: Option<SaturationMethod>,
     /// Equal parts that the list is split into, from 1; default 1.
     pub batch: usize,
-    /// 8 or 16; default 8.
+    /// 8, 12 or 16; default 8.
     pub bits: u32,
     /// Element type for zhuge.
     pub qdtype: Option<ElementKind>,
@@ -123,7 +123,7 @@ pub struct QuantizeConfig {
 pub struct GenerateConfig {
     /// Paths and target.
     pub files: StageFiles,
-    /// 8 or 16, equal to `bits` of `[quantize]`.
+    /// 8, 12 or 16, equal to `bits` of `[quantize]`.
     pub qbits: Option<u32>,
     /// First address in DDR memory, in units of 64 bytes.
     pub ddr_base: Option<u64>,
@@ -194,9 +194,9 @@ impl Of<'_> {
         self.get(key).unwrap_or(false)
     }
 
-    /// 8 or 16.
+    /// 8, 12 or 16.
     fn width(&self, key: &'static str) -> Option<u32> {
-        self.get::<u64>(key).map(|width| if width == 16 { 16 } else { 8 })
+        self.get::<u64>(key).and_then(|width| u32::try_from(width).ok())
     }
 
     fn files(&self) -> StageFiles {

@@ -25,6 +25,14 @@ impl StorageType {
             Self::Signed(bits) | Self::Unsigned(bits) | Self::Float(bits) | Self::BrainFloat(bits) => bits,
         }
     }
+
+    /// Bits that one element takes in a raw file: signed integers of up to 32 bits lie in words of 8, 16 or 32.
+    pub fn stored_bits(self) -> u32 {
+        match self {
+            Self::Signed(bits @ 1..=32) => bits.next_power_of_two().max(8),
+            other => other.bits(),
+        }
+    }
 }
 
 impl FromStr for StorageType {

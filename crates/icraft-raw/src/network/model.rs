@@ -195,7 +195,7 @@ impl Param {
     /// Bytes that its elements take in the raw file; none if the type does not say how they are stored, or if no u64
     /// holds the number.
     pub fn byte_length(&self) -> Option<u64> {
-        let bits = u64::from(self.element.storage()?.bits());
+        let bits = u64::from(self.element.storage()?.stored_bits());
         let elements = self.shape.iter().try_fold(1u64, |count, &length| count.checked_mul(length as u64))?;
         Some(elements.checked_mul(bits)?.div_ceil(8))
     }

@@ -230,7 +230,7 @@ fn feature_maps(network: &mut Network) -> impl Iterator<Item = &mut FeatureMap> 
         .flat_map(|operation| operation.inputs.iter_mut().chain(&mut operation.outputs))
 }
 
-/// The payloads of a quantised network's parameters, in its order: weights of `bits` bits, 8 or 16, and biases of twice as many, which `values` gives
+/// The payloads of a quantised network's parameters, in its order: weights of `bits` bits and biases of twice as many, which `values` gives
 /// for the name of their operation in the framework's layout. They have to fit.
 ///
 /// # Errors

@@ -12,8 +12,8 @@ use crate::{
     StorageType, to_framework_layout,
 };
 use quant_core::{
-    Activation, AddScales, Constant, ConvGeometry, Cut, Description, Format, Program, QuantParams, Rounding,
-    Step, StepOp, TensorInfo,
+    Accelerator, Activation, AddScales, Constant, ConvGeometry, Cut, Description, Format, Program,
+    QuantParams, Rounding, Step, StepOp, TensorInfo,
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
@@ -305,11 +305,11 @@ impl<'a> Lowering<'a> {
         activation: Option<(Activation, Format)>,
     ) -> Result<StepOp, ProgramError> {
         let reads = format(input)?;
-        let wide = matches!(reads, Format::I16(_));
+        let wide = reads.is_wide();
         let step = reads.params().map_or(1.0, |params| f64::from(params.scale));
         geometry.border = (real(operation, PADDING_VALUE)? / step).round() as i32;
         let (cut, pairs) = stages(weight, bias, geometry.out_channels)?;
-        let cut = Some(Cut { shift: cut, bits: if wide { 32 } else { 16 }, rounding: self.simulation.cut });
+        let cut = Some(Cut { shift: cut, bits: 2 * reads.bits(), rounding: self.simulation.cut });
         let weights = match wide {
             true => Constant::I16(self.values(weight)?),
             false => Constant::I8(self.values(weight)?),
@@ -332,13 +332,17 @@ impl<'a> Lowering<'a> {
     /// The elements of a parameter, in the framework's order.
     fn values<T: RawElement + Default>(&self, param: &Param) -> Result<Vec<T>, ProgramError> {
         let tensor = || param_label(param);
-        let (wanted, expected) = match T::TYPE {
-            RawType::I8 => (StorageType::Signed(8), "integers of 8 bits"),
-            RawType::I16 => (StorageType::Signed(16), "integers of 16 bits"),
-            RawType::I32 => (StorageType::Signed(32), "integers of 32 bits"),
-            RawType::F32 => (StorageType::Float(32), "f32"),
+        let (wanted, expected): (&[StorageType], _) = match T::TYPE {
+            RawType::I8 => (&[StorageType::Signed(8)], "integers of 8 bits"),
+            RawType::I16 => {
+                (&[StorageType::Signed(12), StorageType::Signed(16)], "integers of 12 or 16 bits")
+            }
+            RawType::I32 => {
+                (&[StorageType::Signed(24), StorageType::Signed(32)], "integers of 24 or 32 bits")
+            }
+            RawType::F32 => (&[StorageType::Float(32)], "f32"),
         };
-        if param.element.storage() != Some(wanted) {
+        if !param.element.storage().is_some_and(|found| wanted.contains(&found)) {
             let found =
                 param.element.storage().map_or("of no known type".to_owned(), |found| found.to_string());
             return Err(ProgramError::Element { tensor: tensor(), found, expected });
@@ -364,8 +368,9 @@ impl<'a> Lowering<'a> {
             |map: &FeatureMap| Ok::<_, ProgramError>(format(map)?.params().map(|p| f64::from(p.scale)));
         let multipliers = match (ratio(left)?, ratio(right)?, ratio(sum)?) {
             (Some(left), Some(right), Some(out)) => {
-                let bits = if matches!(format(sum)?, Format::I16(_)) { 16 } else { 8 };
-                Some(AddScales::new([left / out, right / out], bits)?.multipliers())
+                let bits = format(sum)?.bits();
+                let accelerator = Accelerator::of_width(bits);
+                Some(AddScales::new([left / out, right / out], bits, accelerator)?.multipliers())
             }
             _ => None,
         };
@@ -445,7 +450,7 @@ fn format(map: &FeatureMap) -> Result<Format, ProgramError> {
     let other = || ProgramError::Element {
         tensor: label(map),
         found: format!("{:?}", map.element),
-        expected: "f32, normalised, or normalised integers of 8 or 16 bits",
+        expected: "f32, normalised, or normalised integers of 8, 12 or 16 bits",
     };
     match &map.element {
         ElementType::Storage(StorageType::Float(32)) | ElementType::Normalized(_) => Ok(Format::F32),
@@ -454,6 +459,7 @@ fn format(map: &FeatureMap) -> Result<Format, ProgramError> {
             let params = QuantParams { scale, zero_point: 0 };
             match quantized.storage {
                 StorageType::Signed(8) => Ok(Format::I8(params)),
+                StorageType::Signed(12) => Ok(Format::I12(params)),
                 StorageType::Signed(16) => Ok(Format::I16(params)),
                 _ => Err(other()),
             }

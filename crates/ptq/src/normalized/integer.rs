@@ -1,13 +1,15 @@
 //! Convolutions of normalised networks as integers.
 
 use crate::{Error, WeightConfig};
-use quant_core::{ConvScales, Granularity, Rounding, round};
+use quant_core::{Accelerator, ConvScales, Granularity, Rounding, round};
 
 /// How convolutions become integers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct IntegerConvConfig {
-    /// Width of feature maps and weights, 8 or 16; biases have twice as many.
+    /// Width of feature maps and weights, 8, 12 or 16; biases have twice as many.
     pub bits: u8,
+    /// Which scales there are.
+    pub accelerator: Accelerator,
     /// How the scales of the weights are chosen; its width is not looked at.
     pub weights: WeightConfig,
     /// How parameters are rounded.
@@ -57,23 +59,49 @@ impl IntegerConv {
         largest: &[f32],
         config: &IntegerConvConfig,
     ) -> Result<ConvScales, Error> {
-        if largest.len() != bias.len() {
-            let (expected, found) = (bias.len(), largest.len());
-            return Err(Error::Length { what: "largest results", expected, found });
+        let weights = WeightConfig { bits: config.bits, ..config.weights };
+        let scales: Vec<f64> = weights.scales(weight, bias.len())?.into_iter().map(f64::from).collect();
+        Self::with_weight_scales(&scales, bias, largest, config)
+    }
+
+    /// As [`IntegerConv::scales`], for weights whose saturation points are known, one of each output channel.
+    ///
+    /// # Errors
+    /// As there; [`Error::Length`] unless there are as many as biases.
+    pub fn saturating(
+        saturation: &[f32],
+        bias: &[f32],
+        largest: &[f32],
+        config: &IntegerConvConfig,
+    ) -> Result<ConvScales, Error> {
+        Error::check_finite(saturation)?;
+        let limit = integer_limit(config.bits) as f64;
+        let scales: Vec<f64> = saturation.iter().map(|&point| f64::from(point) / limit).collect();
+        Self::with_weight_scales(&scales, bias, largest, config)
+    }
+
+    fn with_weight_scales(
+        weight_scales: &[f64],
+        bias: &[f32],
+        largest: &[f32],
+        config: &IntegerConvConfig,
+    ) -> Result<ConvScales, Error> {
+        for (what, found) in [("largest results", largest.len()), ("scales of weights", weight_scales.len())]
+        {
+            if found != bias.len() {
+                return Err(Error::Length { what, expected: bias.len(), found });
+            }
         }
         Error::check_finite(largest)?;
         Error::check_finite(bias)?;
         let held: Vec<f32> = largest.iter().zip(bias).map(|(result, bias)| result + bias.abs()).collect();
-        let weights = WeightConfig { bits: config.bits, ..config.weights };
-        let weight_scales: Vec<f64> =
-            weights.scales(weight, largest.len())?.into_iter().map(f64::from).collect();
         let limit = integer_limit(2 * config.bits) as f64;
         let most = held.iter().copied().fold(0.0, f32::max);
         let bias_scales: Vec<f64> = match config.weights.granularity {
             Granularity::PerTensor => vec![f64::from(most) / limit; held.len()],
             Granularity::PerChannel => held.iter().map(|&v| f64::from(v) / limit).collect(),
         };
-        Ok(ConvScales::new(&weight_scales, &bias_scales, config.bits)?)
+        Ok(ConvScales::new(weight_scales, &bias_scales, config.bits, config.accelerator)?)
     }
 
     /// Quantises normalised weights and biases with given scales.

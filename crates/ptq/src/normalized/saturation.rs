@@ -20,9 +20,6 @@ pub enum SaturationMethod {
 const BINS: usize = 4096;
 /// Bins from one candidate to the next.
 const STRIDE: usize = 128;
-/// Levels that bins are merged to, those of 8 bits on one side of zero.
-const LEVELS: usize = 128;
-
 /// Magnitudes of a tensor, counted in 4096 bins up to the largest, which has to be known before.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MagnitudeHistogram {
@@ -69,8 +66,9 @@ impl MagnitudeHistogram {
 
     /// The saturation point for integers of `bits` bits.
     ///
-    /// Candidates are `k = 1..=32`, each of `128 k` bins; the `k`-th is `largest / 4096 * (4095 / 4096 * 128 k + 1/2)`. With more levels than
-    /// bins, from 13 bits on, nothing is merged and the last candidate wins.
+    /// Candidates are `k = 1..=32`, each of `128 k` bins; the `k`-th is `largest / 4096 * (4095 / 4096 * 128 k + 1/2)`. The divergence merges
+    /// bins to `2^(bits - 1)` levels, those on one side of zero, and looks at candidates that have as many bins; from 13 bits on nothing is
+    /// merged and the last candidate wins.
     #[must_use]
     pub fn saturation(&self, method: SaturationMethod, bits: u8) -> f32 {
         if method == SaturationMethod::Null || self.counts.iter().all(|&count| count == 0) {
@@ -78,11 +76,13 @@ impl MagnitudeHistogram {
         }
         let candidates = 1..=BINS / STRIDE;
         let last = *candidates.end();
-        if 1usize << (bits - 1) >= BINS {
+        let levels = 1usize << (bits - 1);
+        if levels >= BINS {
             return self.candidate(last);
         }
         let cost = |k: usize| match method {
-            SaturationMethod::Kld => self.divergence(k * STRIDE),
+            SaturationMethod::Kld if k * STRIDE < levels => f64::INFINITY,
+            SaturationMethod::Kld => self.divergence(k * STRIDE, levels),
             _ => self.squared_error(self.candidate(k), bits),
         };
         // Of equal ones the widest, which clips least.
@@ -95,22 +95,23 @@ impl MagnitudeHistogram {
         (f64::from(self.largest) / bins * ((bins - 1.0) / bins * (STRIDE * k) as f64 + 0.5)) as f32
     }
 
-    /// Of the histogram whose bins from `end` on are moved into the last before from itself, without those, merged to 128 levels and spread
+    /// Of the histogram whose bins from `end` on are moved into the last before from itself, without those, merged to levels and spread
     /// over the occupied bins of each. An empty last bin counts as one value there, so that an outlier alone does not decide.
-    fn divergence(&self, end: usize) -> f64 {
+    fn divergence(&self, end: usize, levels: usize) -> f64 {
         let total: u64 = self.counts.iter().sum();
         let inside: u64 = self.counts[..end].iter().sum();
         let rest = (total - inside) as f64;
         if inside == 0 {
             return f64::INFINITY;
         }
-        let width = end / LEVELS;
         let mut sum = 0.0;
-        for (level, bins) in self.counts[..end].chunks_exact(width).enumerate() {
+        for level in 0..levels {
+            let range = level * end / levels..(level + 1) * end / levels;
+            let bins = &self.counts[range.clone()];
             let occupied = bins.iter().filter(|&&count| count > 0).count();
             let mean = bins.iter().sum::<u64>() as f64 / occupied.max(1) as f64;
-            for (index, &count) in bins.iter().enumerate() {
-                let is_last = level == LEVELS - 1 && index == width - 1;
+            for (bin, &count) in range.zip(bins) {
+                let is_last = bin == end - 1;
                 let p = (count as f64 + if is_last { rest } else { 0.0 }) / total as f64;
                 let q = if count > 0 { mean } else { 1.0 } / inside as f64;
                 if p > 0.0 {
