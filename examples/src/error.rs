@@ -160,6 +160,14 @@ pub enum Error {
         /// What is expected.
         expected: &'static str,
     },
+    /// A network without an embedded description, such as one that another program wrote.
+    #[error("{}: there is no `{key}` in it, which detecting needs; the networks that `quantize` and `icraft-compile` write have it", path.display())]
+    NoMetadata {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: &'static str,
+    },
     /// Error of an embedded description, such as the head in a saved network.
     #[error("{}: its `{key}` can't be read: {source}", path.display())]
     Metadata {

@@ -183,6 +183,10 @@ impl Network {
     /// As [`Network::load_program`] and [`Model::load`].
     pub fn load(path: &Path, model: Option<&str>, size: Option<ImageSize>, fusion: Fusion) -> Result<Self> {
         if path.extension().is_some_and(|extension| extension == "json") {
+            if let Some(model) = model {
+                let expected = "the json of a network describes its architecture itself";
+                return Err(Error::Argument { option: "--model", value: model.to_owned(), expected });
+            }
             let mut network = Self::load_pair(path, Simulation::default())?;
             network.size = size.unwrap_or(network.size);
             return Ok(network);
@@ -260,7 +264,8 @@ fn head_values<'a>(values: Values<'a>, format: Format) -> HeadValues<'a> {
 }
 
 fn metadata<T: DeserializeOwned>(program: &Program, path: &Path, key: &'static str) -> Result<T> {
-    let text = program.metadata.get(key).map_or("", String::as_str);
+    let missing = || Error::NoMetadata { path: path.to_owned(), key };
+    let text = program.metadata.get(key).ok_or_else(missing)?;
     serde_json::from_str(text).map_err(|source| Error::Metadata { path: path.to_owned(), key, source })
 }
 

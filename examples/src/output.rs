@@ -92,9 +92,13 @@ pub fn check_outputs(outputs: &[&Path], inputs: &[&Path]) -> Result<()> {
 }
 
 /// Whether both lead to one file, by whatever way, or will when it is written.
-fn is_same(one: &Path, other: &Path) -> bool {
-    one == other
-        || one.canonicalize().ok().is_some_and(|one| other.canonicalize().is_ok_and(|other| one == other))
+#[must_use]
+pub fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| {
+        let beside = || Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?));
+        path.canonicalize().ok().or_else(beside)
+    };
+    one == other || real(one).is_some_and(|one| real(other) == Some(one))
 }
 
 /// Writes a file that [`check_outputs`] allowed, with the folders above it.

@@ -43,7 +43,7 @@ pub use network::{
 #[cfg(feature = "program")]
 pub use program::{
     InputTransform, NOTES, ProgramError, Simulation, describe, integer_payloads, integers, normalized,
-    payloads, program, transformed,
+    payloads, program, tensor_name, transformed,
 };
 pub use quantize::{IntegerGrid, IntegerRange, QuantizedValues, TieRounding, quantize};
 pub use raw::{Durability, Generation, RawEntry, RawError, RawFile, md5_hex, raw_bytes, write_raw};

@@ -74,6 +74,10 @@ fn feature_maps() {
     let rows = read_ftmps(text, &columns).unwrap();
     assert_eq!(rows[0].norm_ratio, [2.0, 2.0]);
     assert_eq!(write_ftmps(&rows, &columns), text);
+    // A row that the compiler wrote: its widest candidate, of 4096 bins and 32 candidates, to the last bit but one.
+    let (max, sat) = (f64::from(rows[0].max[0]), f64::from(rows[0].sat[0]));
+    let expected = max / 4096.0 * (4095.0 / 4096.0 * 128.0 * 32.0 + 0.5);
+    assert!((sat - expected).abs() <= 1.0 / 65536.0, "{sat} {expected}");
 }
 
 #[test]

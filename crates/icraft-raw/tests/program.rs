@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
 
 use icraft_raw::{
-    BitWidth, Generation, InputTransform, Network, ProgramError, RawFile, Simulation, describe,
+    BitWidth, ElementType, Generation, InputTransform, Network, ProgramError, RawFile, Simulation, describe,
     integer_payloads, integers, normalized, payloads, program, raw_bytes, transformed,
 };
 use nn_graph::{Definition, Graph, Op, Params, formula_params};
@@ -168,7 +168,7 @@ fn what_does_not_fit_is_named() {
     type Row = (&'static str, fn(&mut Network), fn(&ProgramError) -> bool);
     let stages = stages(Generation::Legacy, 8);
     let (network, raw) = integer_pair(&stages, 8);
-    let rows: [Row; 6] = [
+    let rows: [Row; 9] = [
         (
             "an unknown operation",
             |n| n.operations[3].kind = "DeformConv".into(),
@@ -203,6 +203,33 @@ fn what_does_not_fit_is_named() {
                 n.operations[1].params[1].element = other;
             },
             |e| matches!(e, ProgramError::Scales { .. } | ProgramError::Expression { .. }),
+        ),
+        (
+            "groups that don't divide the channels",
+            |n| {
+                n.operations[1].attributes.insert("groups".into(), 1000.into());
+            },
+            |e| matches!(e, ProgramError::Arity { operation: 1, .. }),
+        ),
+        (
+            "a tensor that no memory holds",
+            |n| n.operations[0].outputs[0].shape[3] = 1 << 40,
+            |e| matches!(e, ProgramError::Size { side, .. } if *side == 1 << 40),
+        ),
+        (
+            "an addition of channels with several ratios",
+            |n| {
+                let add = n.operations.iter_mut().find(|operation| operation.kind == "Add").unwrap();
+                let ElementType::NormalizedQuantized { ratio, .. } = &mut add.inputs[0].element else {
+                    panic!()
+                };
+                let channels = ratio.0.count();
+                *ratio = "@norm_ratios([axis=-1]1*0.5,CHANNELS*0.25)"
+                    .replace("CHANNELS", &(channels - 1).to_string())
+                    .parse()
+                    .unwrap();
+            },
+            |e| matches!(e, ProgramError::Ratios { .. }),
         ),
     ];
     for (what, change, expected) in rows {

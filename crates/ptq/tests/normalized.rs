@@ -113,6 +113,36 @@ fn a_moved_image_is_seen_as_before_inside_of_the_borders() {
     }
 }
 
+/// What additions and activations read has one ratio, whatever its channels come from.
+#[test]
+fn channels_that_are_added_share_a_ratio() {
+    let text = "
+nc: 2
+depth_multiple: 1.0
+width_multiple: 1.0
+anchors: [[8, 8, 16, 16]]
+backbone:
+  - [-1, 1, Conv, [8, 3, 2]]
+  - [-1, 1, Conv, [8, 3, 1]]
+head:
+  - [[-1, 0], 1, Concat, [1]]
+  - [-1, 1, Bottleneck, [16]]
+  - [[3], 1, Detect, [nc, anchors]]
+";
+    let graph = Graph::from_definition(&nn_graph::Definition::from_yaml("added", text).unwrap()).unwrap();
+    let (graph, params) = graph.fold_batch_norm(&formula_params(&graph)).unwrap();
+    let ratios = ratios(&graph);
+    let count = |wanted: fn(&Op) -> bool| graph.nodes().iter().filter(|node| wanted(&node.op)).count();
+    assert_eq!(ratios.additions(&graph).len(), count(|op| *op == Op::Add));
+    assert_eq!(ratios.silu(&graph).len(), count(|op| matches!(op, Op::Activation(_))));
+    let concat = graph.tensors().find(|&id| graph.node(id).op == Op::Concat).unwrap();
+    let own = |id: TensorId| 0.01 * (1 + id.index() % 7) as f32;
+    let largest = graph.node(concat).inputs.iter().map(|&id| own(id)).fold(0.0, f32::max);
+    assert_eq!(ratios.uniform(concat), Some(largest));
+    let normed = normalize(&graph, &params, &ratios).unwrap();
+    assert_eq!(normed.len(), params.len());
+}
+
 #[test]
 fn saturation_points_lie_on_the_grid() {
     let mut histogram = MagnitudeHistogram::new(10.0).unwrap();

@@ -114,21 +114,27 @@ impl ConvScales {
     /// - All channels are cut alike, by the most that one of them wants; shifts of the others' biases fall, and where they would fall
     ///   below `bits`, those of the weights rise.
     ///
-    /// For JDY, whose rules are not known, so that nothing is clipped:
+    /// For JDY, whose rules are not known:
     ///
     /// - Biases take the smallest power of two that is not below their own scale; weights likewise, but at most `2^5` times smaller than the
     ///   biases', and no larger than these.
-    /// - All channels are cut alike, by the most that one of them wants; the other biases' scales rise.
+    /// - All channels are cut alike, by the most that one of them wants; the other biases' scales rise. Nothing is clipped then, unless a bias would get a
+    ///   scale above 1: there the weights' falls.
     ///
     /// # Errors
     /// [`Error::Bits`] unless there are 2 to 16; [`Error::Channels`] if there are not as many scales of biases as of weights;
-    /// [`Error::Factor`] for scales that are not finite or too large.
+    /// [`Error::Factor`] for scales that are negative, not finite or too large.
     pub fn new(weights: &[f64], biases: &[f64], bits: u8, accelerator: Accelerator) -> Result<Self, Error> {
         if !(2..=16).contains(&bits) {
             return Err(Error::Bits { bits });
         }
         if weights.len() != biases.len() {
             return Err(Error::Channels { values: weights.len(), quantizers: biases.len() });
+        }
+        if let Some(&factor) =
+            weights.iter().chain(biases).find(|scale| !(scale.is_finite() && **scale >= 0.0))
+        {
+            return Err(Error::Factor { factor });
         }
         let (pair, least): (fn(f64, f64, u8) -> _, u8) = match accelerator {
             Accelerator::Buyi => (pair, bits),
@@ -174,11 +180,7 @@ fn pair(weight: f64, bias: f64, bits: u8) -> Result<(MantissaScale, u8), Error> 
     }
     // 128 * 2^-7 is 1, where shifts start late enough; the nearest there is otherwise.
     let one = MantissaScale { mantissa: if bits > 7 { 255 } else { 128 }, shift: bits };
-    if weight.is_finite() && bias.is_finite() {
-        Ok((one, bits))
-    } else {
-        Err(Error::Factor { factor: weight })
-    }
+    Ok((one, bits))
 }
 
 /// As [`pair`], in powers of two.
@@ -279,10 +281,16 @@ mod tests {
         assert_eq!((scales.weights[0], scales.cut), (MantissaScale { mantissa: 200, shift: 17 }, 5));
         let scales = ConvScales::new(&[0.0], &[0.0], 8, Accelerator::Buyi).unwrap();
         assert_eq!(scales.cut, 0);
+        for wrong in [f64::NAN, f64::INFINITY, -1.0] {
+            for accelerator in [Accelerator::Buyi, Accelerator::Jdy] {
+                assert!(ConvScales::new(&[0.01], &[wrong], 8, accelerator).is_err(), "{wrong}");
+                assert!(ConvScales::new(&[wrong], &[0.01], 8, accelerator).is_err(), "{wrong}");
+            }
+        }
     }
 
     #[test]
-    fn powers_of_two_clip_nothing() {
+    fn powers_of_two_are_cut_alike() {
         let shift = |scale| MantissaScale::power_of_two(scale, 24).map(|found| found.shift).ok();
         assert_eq!(shift(0.25), Some(2));
         assert_eq!(shift(0.2500001), Some(1));

@@ -47,7 +47,7 @@ struct Arguments {
     #[arg(long)]
     dump_features: bool,
     /// Write every feature map of a network of Icraft as OUT/NAME/ID.ftmp: SFB (real numbers, f32) or SQB (integers)
-    #[arg(long, value_name = "FORM", conflicts_with_all = ["dump_features", "model"])]
+    #[arg(long, value_name = "FORM", conflicts_with_all = ["dump_features", "model", "imgsz"])]
     dump_ftmps: Option<String>,
     /// Go on without images that can't be read
     #[arg(long)]

@@ -9,7 +9,7 @@ use examples::error::{Error, Result, exit};
 use examples::icraft::compile::{Compiled, Job, Overrides};
 use examples::icraft::evaluate::{Entry, Manifest, SummaryFile, entries, runs};
 use examples::network::Network;
-use examples::output::{check_writable, create_folder, note, print, write_atomic};
+use examples::output::{check_writable, create_folder, is_same, note, print, write_atomic};
 use examples::run::{Options, evaluate};
 use examples::weights::{BiasArgument, TreatmentArguments};
 use icraft_raw::Simulation;
@@ -109,6 +109,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     };
     let jobs: Vec<Job> =
         arguments.configs.iter().map(|path| Job::load(path, &overrides)).collect::<Result<_>>()?;
+    // So that ways to a folder can be compared, it has to exist.
+    jobs.iter().try_for_each(|job| create_folder(job.folder()).and_then(|()| create_folder(job.logs())))?;
     if let Some((first, second)) = clash(&jobs) {
         return Err(Error::Taken { path: arguments.configs[first.max(second)].clone() });
     }
@@ -161,9 +163,11 @@ fn weight_method(arguments: &Arguments) -> Result<Method> {
 
 /// Two configurations that would write the same files.
 fn clash(jobs: &[Job]) -> Option<(usize, usize)> {
-    let pairs = (0..jobs.len()).flat_map(|a| (a + 1..jobs.len()).map(move |b| (a, b)));
-    let mut pairs = pairs.filter(|&(a, b)| jobs[a].folder() == jobs[b].folder());
-    pairs.next()
+    let files: Vec<Vec<PathBuf>> = jobs.iter().map(Job::files).collect();
+    let shared =
+        |a: usize, b: usize| files[a].iter().any(|one| files[b].iter().any(|other| is_same(one, other)));
+    let mut pairs = (0..jobs.len()).flat_map(|a| (a + 1..jobs.len()).map(move |b| (a, b)));
+    pairs.find(|&(a, b)| shared(a, b))
 }
 
 fn summary(

@@ -1,14 +1,15 @@
 //! The open front of the compiler: parse, optimize and quantize.
 
 use super::integers::{IntegerNetwork, Normalized, Stored};
-use super::logs::{measured, weight_saturations, write_logs};
+use super::logs::{log_paths, measured, weight_saturations, write_logs};
+use super::output::write_both;
 use super::saturation::{Fit, Rule, Saturations, measure};
 use crate::error::{Error, Result};
 use crate::network::{Model, find_weights};
-use crate::output::{create_folder, note, write_atomic};
+use crate::output::note;
 use icraft_raw::{
-    CalibrationList, Checksum, Config, Durability, ForwardMode, Generation, InputTransform, NOTES, Network,
-    RawFile, Simulation, Stage, describe, normalized, payloads, raw_bytes, transformed,
+    CalibrationList, Checksum, Config, ForwardMode, Generation, InputTransform, NOTES, Network, RawFile,
+    Simulation, Stage, describe, normalized, payloads, raw_bytes, transformed,
 };
 use nn_graph::{Graph, Op, Params};
 use ptq::{
@@ -131,6 +132,9 @@ impl Job {
             Some(method) if method.starts_with("resize") => Fit::Stretch,
             _ => Fit::Letterbox,
         };
+        if overrides.saturation.is_some() && quantize.ftmp_csv.is_some() {
+            return Err(missing("[quantize] without ftmp_csv, where --saturation is given"));
+        }
         if let Some(key) = beyond(&config) {
             return Err(missing(key));
         }
@@ -161,9 +165,11 @@ impl Job {
     pub fn compile(&self) -> Result<Compiled> {
         let Model { graph, params, .. } = &self.model;
         let generation = self.config.generation;
-        create_folder(&self.folder)?;
         let mut parsed = describe(graph, &self.name, [self.size.height, self.size.width], generation)?;
         parsed.attributes.insert(NOTES.to_owned(), self.notes()?);
+        // Before anything is written: images are what fails most.
+        let measured = self.measured(&parsed)?;
+        let saturations = self.weight_saturations(&parsed)?;
         let mut written = vec![self.write(Stage::Parsed, &parsed, &payloads(&parsed, params)?)?];
 
         let shift =
@@ -173,8 +179,6 @@ impl Job {
         transformed(&mut optimized, &self.transform);
         written.push(self.write(Stage::Optimized, &optimized, &payloads(&optimized, &optimized_params)?)?);
 
-        let measured = self.measured(&optimized)?;
-        let saturations = self.weight_saturations(&optimized)?;
         let ratios = self.ratios(&measured)?;
         let by_name: BTreeMap<&str, &[f32]> =
             graph.tensors().map(|id| (graph.node(id).name.as_str(), ratios.channels(id))).collect();
@@ -200,7 +204,7 @@ impl Job {
         };
         let Stored { network: quantized, payloads, clipped, weights } = network.stored()?;
         written.push(self.write(Stage::Quantized, &quantized, &payloads)?);
-        write_logs(&self.logs, &quantized, (&params, &measured), (self.per, self.bits))?;
+        write_logs(&self.logs, &quantized, (&params, &measured, network.saturations()), self.bits)?;
         Ok(Compiled { written, reconstructed, clipped, weights })
     }
 
@@ -238,10 +242,27 @@ impl Job {
         let mut network = network.clone();
         network.checksum = Some(Checksum::of(raw.as_bytes()));
         network.raw_length = Some(raw.as_bytes().len() as u64);
-        let json = self.folder.join(stage.json_name(&self.name));
-        raw.save(self.folder.join(stage.raw_name(&self.name)), Durability::Synced)?;
-        write_atomic(&json, network.write(network.generation)?.as_bytes())?;
+        let json = self.json_path(stage);
+        let text = network.write(network.generation)?;
+        write_both((&self.raw_path(stage), raw.as_bytes()), (&json, text.as_bytes()))?;
         Ok(Written { stage, json })
+    }
+
+    fn json_path(&self, stage: Stage) -> PathBuf {
+        self.folder.join(stage.json_name(&self.name))
+    }
+
+    fn raw_path(&self, stage: Stage) -> PathBuf {
+        self.folder.join(stage.raw_name(&self.name))
+    }
+
+    /// All files that compiling writes.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        let stages = [Stage::Parsed, Stage::Optimized, Stage::Normed, Stage::Quantized];
+        let pairs = stages.into_iter().flat_map(|stage| [self.json_path(stage), self.raw_path(stage)]);
+        let logs = log_paths(&self.logs, &self.name, self.config.generation);
+        pairs.chain(logs).collect()
     }
 
     fn convention(&self) -> NormConvention {
@@ -310,9 +331,23 @@ fn in_config(path: &Path) -> impl FnOnce(icraft_raw::ConfigError) -> Error {
 
 /// A setting that can't be followed, and would be missed.
 fn beyond(config: &Config) -> Option<&'static str> {
-    let quantize = config.quantize.as_ref()?;
+    let (parse, quantize) = (config.parse.as_ref()?, config.quantize.as_ref()?);
     let generation = config.generation;
+    let differs = |value: &Option<String>, usual: &str| {
+        value.as_ref().is_some_and(|value| !value.eq_ignore_ascii_case(usual))
+    };
+    let (parse_files, quantize_files) = (&parse.files, &quantize.files);
     let keys = [
+        (differs(&parse_files.target, "buyi"), "[parse] target = buyi"),
+        (differs(&quantize_files.target, "buyi"), "[quantize] target = buyi"),
+        (differs(&parse.framework, "pytorch"), "[parse] framework = pytorch"),
+        (parse.inputs.len() > 1, "[parse] one input"),
+        (
+            differs(&parse.image_channel_order, "rgb"),
+            "[parse] image_channel_order = rgb, and the channel swap",
+        ),
+        (quantize.qdtype.is_some(), "[quantize] bits in place of qdtype, which is for another target"),
+        (quantize.no_transinput.is_some(), "[quantize] without no_transinput: pixels are shifted by 128"),
         (quantize.mix_precision.is_some(), "[quantize] without mix_precision: one width for all operations"),
         (quantize.smooth_alpha.is_some(), "[quantize] without smooth_alpha: smoothing can't be done here"),
         (quantize.autoqset_num.is_some(), "[quantize] forward_list in place of autoqset_num"),
@@ -345,6 +380,9 @@ fn transform(path: &Path, config: &Config) -> Result<InputTransform> {
         return Err(wrong("[parse] pre_mean = 0, 0, 0, which is what the network was trained on"));
     }
     let order = parse.channel_swap.first().cloned().unwrap_or_else(|| vec![0, 1, 2]);
+    if order != [0, 1, 2] && order != [2, 1, 0] {
+        return Err(wrong("[parse] a channel swap of 0, 1, 2 or 2, 1, 0"));
+    }
     Ok(InputTransform { scale: 255.0, offset: 128.0, order })
 }
 
@@ -358,6 +396,9 @@ fn calibration(path: &Path, config: &Config) -> Result<Vec<Vec<PathBuf>>> {
     let list = quantize.forward_list.as_ref().ok_or_else(|| missing("[quantize] forward_list"))?;
     let folder = Path::new(quantize.forward_dir.as_deref().unwrap_or("."));
     let list = CalibrationList::from_path(&expanded(list)).map_err(in_config(path))?;
+    if list.samples().iter().any(|sample| sample.len() != 1) {
+        return Err(missing("[quantize] forward_list with one image a line"));
+    }
     let parts = list.parts(quantize.batch).map_err(in_config(path))?;
     let file =
         |sample: &Vec<String>| sample.first().map(|name| expanded(&folder.join(name).to_string_lossy()));

@@ -4,7 +4,7 @@ use super::pairs::{ChecksumRule, Pair};
 use crate::error::{Error, Result};
 use crate::network::Network;
 use crate::output::{create_folder, write_atomic};
-use icraft_raw::{DumpFormat, Simulation};
+use icraft_raw::{DumpFormat, Simulation, tensor_name};
 use quant_core::{Executor, Values};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -41,7 +41,7 @@ impl Dump {
             }
             // Float stages run in real numbers already.
             let ratios = ratios.filter(|_| integers).unwrap_or_else(|| vec![1.0; channels]);
-            maps.insert(map.name.clone(), (map.id.unwrap_or(-1), ratios));
+            maps.insert(tensor_name(map), (map.id.unwrap_or(-1), ratios));
         }
         Ok((Self { format, maps }, network))
     }
@@ -58,13 +58,15 @@ impl Dump {
         folder: &Path,
     ) -> Result<()> {
         create_folder(folder)?;
-        let mut failure = None;
+        let (mut failure, mut count) = (None, 0);
         executor.run_with(input, |tensor, values| {
             let Some((id, ratios)) = self.maps.get(&network.program.tensors()[tensor].name) else { return };
             let bytes = self.bytes(values, ratios);
             let written = write_atomic(&folder.join(self.format.file_name(*id)), &bytes);
             failure = failure.take().or(written.err());
+            count += 1;
         })?;
+        debug_assert_eq!(count, self.maps.len(), "every feature map is a tensor of the program");
         failure.map_or(Ok(()), Err)
     }
 

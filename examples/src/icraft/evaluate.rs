@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 /// A network to be evaluated.
 pub struct Entry {
-    /// `float`, `normed`, `fixed16`, `fixed8`.
+    /// `float`, `normed`, `fixed16`, `fixed8`; a second one of a width is `fixed8-2`.
     pub name: String,
     /// Width of its integers.
     pub bits: Option<u8>,
@@ -25,7 +25,7 @@ pub struct Entry {
 ///
 /// # Errors
 /// As [`Network::load_pair`].
-pub fn entries(compiled: &[(Compiled, u8)], simulation: Simulation) -> Result<Vec<Entry>> {
+pub fn entries(compiled_all: &[(Compiled, u8)], simulation: Simulation) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     let mut add = |compiled: &Compiled, stage: Stage, name: String, bits: Option<u8>| -> Result<()> {
         let Some(json) = compiled.json(stage) else { return Ok(()) };
@@ -33,12 +33,14 @@ pub fn entries(compiled: &[(Compiled, u8)], simulation: Simulation) -> Result<Ve
         entries.push(Entry { name, bits, json: json.to_owned(), network });
         Ok(())
     };
-    for (index, (compiled, bits)) in compiled.iter().enumerate() {
+    for (index, (compiled, bits)) in compiled_all.iter().enumerate() {
         if index == 0 {
             add(compiled, Stage::Parsed, "float".to_owned(), None)?;
             add(compiled, Stage::Normed, "normed".to_owned(), None)?;
         }
-        add(compiled, Stage::Quantized, format!("fixed{bits}"), Some(*bits))?;
+        let before = compiled_all[..index].iter().filter(|(_, width)| width == bits).count();
+        let name = if before == 0 { format!("fixed{bits}") } else { format!("fixed{bits}-{}", before + 1) };
+        add(compiled, Stage::Quantized, name, Some(*bits))?;
     }
     Ok(entries)
 }
@@ -66,6 +68,7 @@ fn run(entry: &Entry, outcome: &Outcome, float: &Outcome, confidence: f64) -> Re
     Ok(Run {
         precision: match entry.bits {
             None => "f32",
+            Some(12) => "int12",
             Some(16) => "int16",
             Some(_) => "int8",
         },

@@ -40,6 +40,8 @@ pub struct IntegerNetwork<'j> {
     /// Normalised parameters; those that have been treated are on their grid.
     params: Params,
     scales: BTreeMap<String, ConvScales>,
+    /// Saturation points of weights, of every output channel, by name of the parameter.
+    saturations: BTreeMap<String, Vec<f32>>,
 }
 
 /// What a network of integers is stored as.
@@ -61,19 +63,31 @@ impl<'j> IntegerNetwork<'j> {
     /// Parameters that are missing or not finite.
     pub fn new(source: Normalized<'j>, config: IntegerConvConfig, simulation: Simulation) -> Result<Self> {
         let params = source.params[1].clone();
-        let mut network = Self { source, config, simulation, params, scales: BTreeMap::new() };
+        let (scales, saturations) = (BTreeMap::new(), source.saturations.clone());
+        let mut network = Self { source, config, simulation, params, scales, saturations };
         for conv in network.convolutions() {
             let channels = network.source.largest.get(&conv.name).map_or(&[][..], Vec::as_slice);
             let largest: Vec<f32> = channels.iter().zip(&conv.unit).map(|(max, unit)| max / unit).collect();
             let params = [network.param(&conv.name, "weight")?, network.param(&conv.name, "bias")?];
-            let scales = match network.source.saturations.get(&format!("{}.weight", conv.name)) {
-                Some(saturation) => IntegerConv::saturating(saturation, params[1], &largest, &network.config),
-                None => IntegerConv::scales(params, &largest, &network.config),
+            let [weight, bias] = params;
+            let of_conv = |error: ptq::Error| error.of(&conv.name);
+            let weight_name = format!("{}.weight", conv.name);
+            let saturation = match network.saturations.get(&weight_name) {
+                Some(given) => given.clone(),
+                None => IntegerConv::saturation(weight, bias.len(), &network.config).map_err(of_conv)?,
             };
-            let scales = scales.map_err(|error| error.of(&conv.name))?;
+            let scales = IntegerConv::saturating(&saturation, bias, &largest, &network.config);
+            let scales = scales.map_err(of_conv)?;
+            network.saturations.insert(weight_name, saturation);
             network.scales.insert(conv.name, scales);
         }
         Ok(network)
+    }
+
+    /// Saturation points of weights, of every output channel, by name of the parameter.
+    #[must_use]
+    pub fn saturations(&self) -> &BTreeMap<String, Vec<f32>> {
+        &self.saturations
     }
 
     /// Chooses weights and biases so that outputs of convolutions come near to those of the float network on images.

@@ -9,9 +9,8 @@ use icraft_raw::{
     read_ftmps_file, read_raws_file, write_ftmps, write_raws,
 };
 use nn_graph::{Params, Tensor};
-use quant_core::Granularity;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The version of the logs of a network of a width.
 fn profile(generation: Generation, bits: u8) -> Profile {
@@ -22,6 +21,12 @@ fn profile(generation: Generation, bits: u8) -> Profile {
     }
 }
 
+/// Where the logs of feature maps and of parameters are.
+#[must_use]
+pub fn log_paths(folder: &Path, name: &str, generation: Generation) -> [PathBuf; 2] {
+    [Log::Ftmps, Log::Raws].map(|log| folder.join(log.file_name(name, generation)))
+}
+
 /// Writes both logs of a quantised network, with normalised parameters, into a folder.
 ///
 /// # Errors
@@ -29,17 +34,17 @@ fn profile(generation: Generation, bits: u8) -> Profile {
 pub fn write_logs(
     folder: &Path,
     network: &Network,
-    (params, measured): (&Params, &Saturations),
-    (per, bits): (Granularity, u8),
+    (params, measured, saturations): (&Params, &Saturations, &BTreeMap<String, Vec<f32>>),
+    bits: u8,
 ) -> Result<()> {
     create_folder(folder)?;
     let profile = profile(network.generation, bits);
-    let file = |log: Log| folder.join(log.file_name(&network.name, network.generation));
+    let [ftmps_path, raws_path] = log_paths(folder, &network.name, network.generation);
     let ftmps = ftmp_rows(network, measured);
-    write_atomic(&file(Log::Ftmps), write_ftmps(&ftmps, &profile.ftmp_columns()).as_bytes())?;
+    write_atomic(&ftmps_path, write_ftmps(&ftmps, &profile.ftmp_columns()).as_bytes())?;
     let columns = profile.raw_columns();
-    let raws = raw_rows(network, params, per, &columns);
-    write_atomic(&file(Log::Raws), write_raws(&raws, &columns).as_bytes())
+    let raws = raw_rows(network, params, saturations, &columns);
+    write_atomic(&raws_path, write_raws(&raws, &columns).as_bytes())
 }
 
 /// What a log of feature maps says was measured of `network`. It has the largest magnitude of all channels alone, which stands for each.
@@ -116,7 +121,12 @@ fn ftmp_rows(network: &Network, measured: &Saturations) -> Vec<FtmpRow> {
 }
 
 /// A row for every parameter.
-fn raw_rows(network: &Network, params: &Params, per: Granularity, columns: &RawColumns) -> Vec<RawRow> {
+fn raw_rows(
+    network: &Network,
+    params: &Params,
+    saturations: &BTreeMap<String, Vec<f32>>,
+    columns: &RawColumns,
+) -> Vec<RawRow> {
     let all = network.operations.iter().flat_map(|operation| &operation.params);
     all.map(|param| {
         let channels = param.shape.last().copied().unwrap_or(0);
@@ -125,7 +135,7 @@ fn raw_rows(network: &Network, params: &Params, per: Granularity, columns: &RawC
             _ => Vec::new(),
         };
         let is_weight = param.shape.len() > 1;
-        let max = if is_weight { largest_rows(params.get(&param.name), channels, per) } else { Vec::new() };
+        let max = if is_weight { largest_rows(params.get(&param.name), channels) } else { Vec::new() };
         let powers = columns.scale_from == ScaleRule::PowerOfTwo;
         let exponent = |scale: &Scale| if powers { scale.shift as i32 } else { -(scale.shift as i32) };
         // What tells a bias of JDY is a single 0 there.
@@ -134,7 +144,7 @@ fn raw_rows(network: &Network, params: &Params, per: Granularity, columns: &RawC
         RawRow {
             id: param.id,
             size: if is_weight { param.shape.clone() } else { Vec::new() },
-            sat: max.clone(),
+            sat: saturations.get(&param.name).cloned().unwrap_or_default(),
             max,
             scale: if powers && !is_weight { zero() } else { printed() },
             exp: exponents.iter().map(exponent).collect(),
@@ -143,12 +153,9 @@ fn raw_rows(network: &Network, params: &Params, per: Granularity, columns: &RawC
     .collect()
 }
 
-/// The largest weight of every output channel, or of all.
-fn largest_rows(weight: Option<&Tensor>, channels: usize, per: Granularity) -> Vec<f32> {
+/// The largest weight of every output channel.
+fn largest_rows(weight: Option<&Tensor>, channels: usize) -> Vec<f32> {
     let data = weight.map_or(&[][..], Tensor::data);
     let largest = |row: &[f32]| row.iter().fold(0f32, |a, b| a.max(b.abs()));
-    match per {
-        Granularity::PerTensor => vec![largest(data); channels],
-        Granularity::PerChannel => data.chunks((data.len() / channels.max(1)).max(1)).map(largest).collect(),
-    }
+    data.chunks((data.len() / channels.max(1)).max(1)).map(largest).collect()
 }

@@ -131,7 +131,7 @@ fn weights_are_rounded_by_what_they_do() {
 fn the_later_generation_is_written_too() {
     let folder = tempfile::tempdir().unwrap();
     let configs = [config(folder.path(), "demo_8.toml", &[])];
-    succeed("icraft-compile", &arguments(&configs, &demo(), &[]));
+    succeed("icraft-compile", &arguments(&configs, &demo(), &["--weight-method", "mse"]));
     let out = folder.path().join("demo-8-channel");
     let raw = std::fs::read(out.join("demo_quantized.raw")).unwrap();
     assert_eq!(&raw[..12], b"\xA5ICRAFT_RAW\xA5");
@@ -150,8 +150,14 @@ fn the_later_generation_is_written_too() {
     let logs = [("ftmp_csv", &ftmps), ("raw_csv", &raws)];
     let settings = logs.map(|(key, path)| format!("quantize.{key}={}", path.display()));
     let options = ["--set", &settings[0], "--set", &settings[1]];
+    let saturations = || {
+        let log = std::fs::read_to_string(&raws).unwrap();
+        log.lines().map(|line| line.split(',').nth(3).unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let used = saturations();
     succeed("icraft-compile", &arguments(std::slice::from_ref(&again), &demo(), &options));
     assert_eq!(std::fs::read(out.join("demo_normed.raw")).unwrap(), normed);
+    assert_eq!(saturations(), used);
     let text = std::fs::read_to_string(&raws).unwrap();
     let first = text.lines().next().unwrap();
     std::fs::write(&raws, format!("{first}\n")).unwrap();
@@ -204,6 +210,11 @@ fn what_is_wrong_is_told_in_one_line() {
         ("saturation = kld", "saturation = best", "best"),
         ("saturation = kld", "saturation = nsigma", "[quantize] saturation = kld, ems or null"),
         ("input = 1, 160, 160, 3", "input = 1, 160, 3", "inputs"),
+        ("input = 1, 160, 160, 3", "input = 1, 160, 160, 3; 1, 160, 160, 3", "one input"),
+        ("chann_swap = 2, 1, 0", "chann_swap = 1, 2, 0", "a channel swap of 0, 1, 2 or 2, 1, 0"),
+        ("chann_swap = 2, 1, 0", "chann_swap = 0", "a channel swap of 0, 1, 2 or 2, 1, 0"),
+        ("framework = pytorch", "framework = onnx", "framework = pytorch"),
+        ("target = BUYI", "target = ZHUGE", "target = buyi"),
     ] {
         let configs = [config(folder.path(), "demo_8.ini", &[(from, to)])];
         let error = fail("icraft-compile", &arguments(&configs, &demo, &[]));
@@ -223,4 +234,12 @@ fn what_is_wrong_is_told_in_one_line() {
     let one = config(folder.path(), "demo_8.ini", &[]);
     let error = fail("icraft-compile", &arguments(&[one.clone(), one], &demo, &[]));
     assert!(error.contains("is also an input or another output"), "{error}");
+    // The same by another way, and logs alone.
+    let folder = folder.path().display().to_string();
+    let one = config(Path::new(&folder), "demo_8.ini", &[]);
+    for (from, to) in [("demo-16", "demo-8/../demo-8"), ("demo-16/logs", "demo-8/logs")] {
+        let other = config(Path::new(&folder), "demo_16.ini", &[(from, to)]);
+        let error = fail("icraft-compile", &arguments(&[one.clone(), other], &demo, &[]));
+        assert!(error.contains("is also an input or another output"), "{to}: {error}");
+    }
 }

@@ -52,6 +52,20 @@ pub enum ProgramError {
         /// What it has to be.
         expected: &'static str,
     },
+    /// A side longer than any tensor's.
+    #[error("{tensor} has a side of {side}; 65536 is the most")]
+    Size {
+        /// The tensor.
+        tensor: String,
+        /// The side.
+        side: usize,
+    },
+    /// Channels of unequal ratios where there can be but one.
+    #[error("channels of {tensor} have unequal ratios, which additions and activations can't read")]
+    Ratios {
+        /// The feature map.
+        tensor: String,
+    },
     /// A tensor that nothing has computed.
     #[error("operation {operation}: feature map {id:?} is read before an operation has written it")]
     Order {

@@ -44,6 +44,7 @@ pub const NOTES: &str = "notes";
 /// # Errors
 /// [`ProgramError`] names the operation or tensor.
 pub fn program(network: &Network, raw: &RawFile, simulation: Simulation) -> Result<Program, ProgramError> {
+    check_sizes(network)?;
     let mut lowering = Lowering::new(network, raw, simulation);
     for (index, operation) in network.operations.iter().enumerate() {
         lowering.operation(index, operation)?;
@@ -113,7 +114,10 @@ impl<'a> Lowering<'a> {
                 self.moving(operation, StepOp::Upsample { scale })
             }
             _ => match activation(operation) {
-                Some(function) => self.simple(operation, StepOp::Activation(function)),
+                Some(function) => {
+                    operation.inputs.iter().try_for_each(|map| uniform(map).map(drop))?;
+                    self.simple(operation, StepOp::Activation(function))
+                }
                 None => {
                     let (operation, kind) = (operation.id, operation.kind.clone());
                     Err(ProgramError::Operation { operation, kind })
@@ -142,7 +146,7 @@ impl<'a> Lowering<'a> {
 
     /// Makes the tensor of a feature map.
     fn produce(&mut self, map: &FeatureMap, format: Format) -> usize {
-        let tensor = self.tensor(&label(map), channels(map), format);
+        let tensor = self.tensor(&tensor_name(map), channels(map), format);
         self.tensor_of.insert(map.id, tensor);
         tensor
     }
@@ -175,7 +179,8 @@ impl<'a> Lowering<'a> {
         }
         let mut image = self.tensor("image", channels(map), Format::F32);
         if let Some(transform) = transform {
-            image = self.transformed(operation, map, &transform, image)?;
+            let name = if wanted == Format::F32 { tensor_name(map) } else { "transformed".to_owned() };
+            image = self.transformed(operation, map, &transform, (image, &name))?;
         }
         if wanted == Format::F32 {
             self.tensor_of.insert(map.id, image);
@@ -192,7 +197,7 @@ impl<'a> Lowering<'a> {
         operation: &Operation,
         map: &FeatureMap,
         transform: &InputTransform,
-        image: usize,
+        (image, name): (usize, &str),
     ) -> Result<usize, ProgramError> {
         let count = channels(map);
         let mut sorted = transform.order.clone();
@@ -224,7 +229,7 @@ impl<'a> Lowering<'a> {
             groups: 1,
             border: 0,
         };
-        let tensor = self.tensor("transformed", count, Format::F32);
+        let tensor = self.tensor(name, count, Format::F32);
         let op = StepOp::ConvF32 { geometry, weight, bias, activation: None };
         self.step("image.transform", op, vec![image], tensor);
         Ok(tensor)
@@ -258,7 +263,7 @@ impl<'a> Lowering<'a> {
         let op = if format(input)? == Format::F32 {
             self.conv_f32(operation, (input, sums), (weight, bias), geometry, fused.map(|f| f.0))?
         } else {
-            let argument = format(sums)?;
+            let argument = uniform(sums)?;
             let activation = fused.map(|(function, _)| (function, argument));
             self.conv_integer(operation, input, (weight, bias), geometry, activation)?
         };
@@ -365,7 +370,7 @@ impl<'a> Lowering<'a> {
         let sum = output(operation)?;
         let rounding = self.simulation.scale;
         let ratio =
-            |map: &FeatureMap| Ok::<_, ProgramError>(format(map)?.params().map(|p| f64::from(p.scale)));
+            |map: &FeatureMap| Ok::<_, ProgramError>(uniform(map)?.params().map(|p| f64::from(p.scale)));
         let multipliers = match (ratio(left)?, ratio(right)?, ratio(sum)?) {
             (Some(left), Some(right), Some(out)) => {
                 let bits = format(sum)?.bits();
@@ -442,13 +447,13 @@ fn expand<T: Copy + PartialEq>(
 
 /// The ratio of every channel of a normalised feature map.
 fn ratios(map: &FeatureMap) -> Result<Option<Vec<f32>>, ProgramError> {
-    map.element.norm_ratio().map(|list| expand(list, channels(map), || label(map))).transpose()
+    map.element.norm_ratio().map(|list| expand(list, channels(map), || tensor_name(map))).transpose()
 }
 
 /// How a feature map is kept. Where channels have unequal ratios the scale is that of the first.
 fn format(map: &FeatureMap) -> Result<Format, ProgramError> {
     let other = || ProgramError::Element {
-        tensor: label(map),
+        tensor: tensor_name(map),
         found: format!("{:?}", map.element),
         expected: "f32, normalised, or normalised integers of 8, 12 or 16 bits",
     };
@@ -468,18 +473,50 @@ fn format(map: &FeatureMap) -> Result<Format, ProgramError> {
     }
 }
 
+/// As [`format`], for what has one scale for all channels.
+fn uniform(map: &FeatureMap) -> Result<Format, ProgramError> {
+    match map.element.norm_ratio().map(PerAxis::runs) {
+        Some([(_, first), rest @ ..]) if rest.iter().any(|(_, other)| other != first) => {
+            Err(ProgramError::Ratios { tensor: tensor_name(map) })
+        }
+        _ => format(map),
+    }
+}
+
+/// Sides that no tensor exceeds, before anything is made as long as a file says.
+fn check_sizes(network: &Network) -> Result<(), ProgramError> {
+    const MOST: usize = 1 << 16;
+    let check = |shape: &[usize], tensor: &dyn Fn() -> String| match shape.iter().find(|&&side| side > MOST) {
+        Some(&side) => Err(ProgramError::Size { tensor: tensor(), side }),
+        None => Ok(()),
+    };
+    for operation in &network.operations {
+        for map in operation.inputs.iter().chain(&operation.outputs) {
+            check(&map.shape, &|| tensor_name(map))?;
+        }
+        for param in &operation.params {
+            check(&param.shape, &|| param_label(param))?;
+        }
+    }
+    Ok(())
+}
+
 fn geometry(operation: &Operation, input: &FeatureMap, weight: &Param) -> Result<ConvGeometry, ProgramError> {
-    let &[height, width, _, outputs] = weight.shape.as_slice() else {
+    let &[height, width, per_group, outputs] = weight.shape.as_slice() else {
         return Err(arity(operation, "a weight of four axes"));
     };
+    let (inputs, groups) = (channels(input), number(operation, "groups", 1)?.max(1));
+    if inputs != groups * per_group || !outputs.is_multiple_of(groups) {
+        return Err(arity(operation, "groups that divide its channels, and a weight that fits them"));
+    }
     Ok(ConvGeometry {
-        in_channels: channels(input),
+        in_channels: inputs,
         out_channels: outputs,
         kernel: [height, width],
         stride: pair(operation, FILTER[0], 1)?,
         padding: pair(operation, FILTER[1], 0)?,
         dilation: pair(operation, FILTER[2], 1)?,
-        groups: number(operation, "groups", 1)?.max(1),
+        groups,
         border: 0,
     })
 }
@@ -506,7 +543,9 @@ fn channels(map: &FeatureMap) -> usize {
     map.shape.last().copied().unwrap_or(0)
 }
 
-fn label(map: &FeatureMap) -> String {
+/// The name of a feature map's tensor in a program: its own, or one made of its id.
+#[must_use]
+pub fn tensor_name(map: &FeatureMap) -> String {
     if map.name.is_empty() { format!("ftmp.{}", map.id.unwrap_or(-1)) } else { map.name.clone() }
 }
 

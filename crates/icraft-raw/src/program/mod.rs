@@ -8,4 +8,4 @@ mod operation;
 
 pub use describe::{InputTransform, describe, integer_payloads, integers, normalized, payloads, transformed};
 pub use error::ProgramError;
-pub use lower::{NOTES, Simulation, program};
+pub use lower::{NOTES, Simulation, program, tensor_name};

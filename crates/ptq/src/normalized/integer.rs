@@ -59,9 +59,18 @@ impl IntegerConv {
         largest: &[f32],
         config: &IntegerConvConfig,
     ) -> Result<ConvScales, Error> {
+        Self::saturating(&Self::saturation(weight, bias.len(), config)?, bias, largest, config)
+    }
+
+    /// Saturation points of normalised weights in so many rows, one for each, by the method of the configuration.
+    ///
+    /// # Errors
+    /// Those of [`WeightConfig::scales`].
+    pub fn saturation(weight: &[f32], rows: usize, config: &IntegerConvConfig) -> Result<Vec<f32>, Error> {
         let weights = WeightConfig { bits: config.bits, ..config.weights };
-        let scales: Vec<f64> = weights.scales(weight, bias.len())?.into_iter().map(f64::from).collect();
-        Self::with_weight_scales(&scales, bias, largest, config)
+        let limit = integer_limit(config.bits) as f64;
+        let point = |scale: f32| (f64::from(scale) * limit) as f32;
+        Ok(weights.scales(weight, rows)?.into_iter().map(point).collect())
     }
 
     /// As [`IntegerConv::scales`], for weights whose saturation points are known, one of each output channel.
@@ -74,24 +83,14 @@ impl IntegerConv {
         largest: &[f32],
         config: &IntegerConvConfig,
     ) -> Result<ConvScales, Error> {
-        Error::check_finite(saturation)?;
-        let limit = integer_limit(config.bits) as f64;
-        let scales: Vec<f64> = saturation.iter().map(|&point| f64::from(point) / limit).collect();
-        Self::with_weight_scales(&scales, bias, largest, config)
-    }
-
-    fn with_weight_scales(
-        weight_scales: &[f64],
-        bias: &[f32],
-        largest: &[f32],
-        config: &IntegerConvConfig,
-    ) -> Result<ConvScales, Error> {
-        for (what, found) in [("largest results", largest.len()), ("scales of weights", weight_scales.len())]
-        {
+        for (what, found) in [("largest results", largest.len()), ("saturation points", saturation.len())] {
             if found != bias.len() {
                 return Err(Error::Length { what, expected: bias.len(), found });
             }
         }
+        Error::check_finite(saturation)?;
+        let limit = integer_limit(config.bits) as f64;
+        let weight_scales: Vec<f64> = saturation.iter().map(|&point| f64::from(point) / limit).collect();
         Error::check_finite(largest)?;
         Error::check_finite(bias)?;
         let held: Vec<f32> = largest.iter().zip(bias).map(|(result, bias)| result + bias.abs()).collect();
@@ -101,7 +100,7 @@ impl IntegerConv {
             Granularity::PerTensor => vec![f64::from(most) / limit; held.len()],
             Granularity::PerChannel => held.iter().map(|&v| f64::from(v) / limit).collect(),
         };
-        Ok(ConvScales::new(weight_scales, &bias_scales, config.bits, config.accelerator)?)
+        Ok(ConvScales::new(&weight_scales, &bias_scales, config.bits, config.accelerator)?)
     }
 
     /// Quantises normalised weights and biases with given scales.

@@ -37,18 +37,25 @@ pub fn has_own_ratio(op: &Op) -> bool {
 }
 
 impl NormRatios {
-    /// Takes the ratio of every tensor that [has its own](has_own_ratio) from `own`, and passes it on.
+    /// Takes the ratio of every tensor that [has its own](has_own_ratio) from `own`, and passes it on. Where additions, activations or outputs
+    /// read channels that come from several tensors, as behind a concatenation, these all get the largest of their ratios: there is one ratio for
+    /// all channels there.
     ///
     /// # Errors
     /// Those of `own`; [`Error::Step`] for a ratio that is not positive and finite.
     pub fn new(graph: &Graph, mut own: impl FnMut(TensorId) -> Result<f32, Error>) -> Result<Self, Error> {
+        let mut ratio_of = vec![None; graph.nodes().len()];
+        for id in graph.tensors().filter(|&id| has_own_ratio(&graph.node(id).op)) {
+            ratio_of[id.index()] = Some(positive(own(id)?)?);
+        }
+        share(graph, &mut ratio_of);
         let mut channels: Vec<Vec<f32>> = Vec::with_capacity(graph.nodes().len());
         for id in graph.tensors() {
             let node = graph.node(id);
             let inputs = || node.inputs.iter().map(|input| channels[input.index()].as_slice());
-            let ratios = match &node.op {
-                op if has_own_ratio(op) => vec![positive(own(id)?)?; node.channels],
-                Op::SpaceToDepth => inputs().next().unwrap_or_default().repeat(4),
+            let ratios = match (&node.op, ratio_of[id.index()]) {
+                (_, Some(own)) => vec![own; node.channels],
+                (Op::SpaceToDepth, _) => inputs().next().unwrap_or_default().repeat(4),
                 _ => inputs().flatten().copied().collect(),
             };
             channels.push(ratios);
@@ -99,6 +106,37 @@ impl NormRatios {
     pub fn outputs(&self, graph: &Graph) -> Vec<f32> {
         graph.outputs().iter().filter_map(|&id| self.uniform(id)).collect()
     }
+}
+
+/// Gives tensors whose channels are read together by what wants one ratio the largest of theirs, until nothing changes any more.
+fn share(graph: &Graph, ratio_of: &mut [Option<f32>]) {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for node in graph.nodes().iter().filter(|node| matches!(node.op, Op::Add | Op::Activation(_))) {
+        groups.extend(node.inputs.iter().map(|&input| sources(graph, input)));
+    }
+    groups.extend(graph.outputs().iter().map(|&output| sources(graph, output)));
+    groups.retain(|group| group.len() > 1);
+    let mut changed = true;
+    while std::mem::take(&mut changed) {
+        for group in &groups {
+            let largest = group.iter().filter_map(|&index| ratio_of[index]).fold(0.0, f32::max);
+            for &index in group {
+                changed |= ratio_of[index].replace(largest) != Some(largest);
+            }
+        }
+    }
+}
+
+/// The tensors with ratios of their own that the channels of a tensor come from, by index.
+fn sources(graph: &Graph, tensor: TensorId) -> Vec<usize> {
+    let node = graph.node(tensor);
+    if has_own_ratio(&node.op) {
+        return vec![tensor.index()];
+    }
+    let mut found: Vec<usize> = node.inputs.iter().flat_map(|&input| sources(graph, input)).collect();
+    found.sort_unstable();
+    found.dedup();
+    found
 }
 
 fn positive(ratio: f32) -> Result<f32, Error> {
