@@ -2,8 +2,9 @@
 
 use crate::annotations::{Annotations, category_label};
 use crate::csv;
+use crate::drawing::DrawingFile;
 use crate::error::{Error, Result};
-use crate::plot::{Line, plot};
+use crate::plot::{Line, LinePlot};
 use coco_eval::{Evaluation, Selection, Summary};
 use std::fmt::Write;
 use std::path::Path;
@@ -14,7 +15,7 @@ pub enum CurveFile {
     /// Comma-separated values.
     Csv,
     /// A drawing.
-    Svg,
+    Drawing(DrawingFile),
 }
 
 impl CurveFile {
@@ -23,15 +24,13 @@ impl CurveFile {
     /// # Errors
     /// [`Error::Argument`] for another extension.
     pub fn of(path: &Path) -> Result<Self> {
-        match path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
-            Some("csv") => Ok(Self::Csv),
-            Some("svg") => Ok(Self::Svg),
-            _ => Err(Error::Argument {
-                option: "--pr-curve",
-                value: path.display().to_string(),
-                expected: "the name must end in .csv or .svg",
-            }),
-        }
+        let is_csv = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("csv"));
+        let kind = if is_csv { Some(Self::Csv) } else { DrawingFile::of(path).map(Self::Drawing) };
+        kind.ok_or_else(|| Error::Argument {
+            option: "--pr-curve",
+            value: path.display().to_string(),
+            expected: "the name must end in .csv, .svg or .png",
+        })
     }
 }
 
@@ -81,7 +80,7 @@ pub fn category_csv(evaluation: &Evaluation, annotations: Option<&Annotations>) 
 
 /// A drawing with a line per IoU threshold: precision, mean over the categories.
 #[must_use]
-pub fn svg(evaluation: &Evaluation, summary: &Summary) -> String {
+pub fn drawing(evaluation: &Evaluation, summary: &Summary) -> LinePlot {
     let params = evaluation.params();
     let line = |&iou: &f64| {
         let precision = evaluation.precision_curve(&at(evaluation, iou, None));
@@ -96,7 +95,7 @@ pub fn svg(evaluation: &Evaluation, summary: &Summary) -> String {
         ap if ap > -1.0 => format!("Precision and recall, AP {ap:.4}"),
         _ => "Precision and recall".to_owned(),
     };
-    plot(&title, ["recall", "precision"], &lines)
+    LinePlot { title, axes: ["recall", "precision"], lines }
 }
 
 /// Two decimals, up to four where they differ: COCO's ninth threshold, 0.8999999999999999, is 0.90.

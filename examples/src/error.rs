@@ -27,6 +27,12 @@ pub enum Error {
         /// Why.
         source: image::ImageError,
     },
+    /// A drawing can't be made.
+    #[error("the drawing can't be made: {source}")]
+    Drawing {
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A folder holds no image.
     #[error("{}: holds no image (.jpg, .jpeg, .png)", folder.display())]
     NoImage {

@@ -23,6 +23,7 @@ pub mod csv;
 pub mod curves;
 pub mod dataset;
 pub mod demo;
+pub mod drawing;
 pub mod error;
 pub mod figures;
 pub mod icraft;

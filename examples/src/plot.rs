@@ -1,20 +1,28 @@
-//! Lines over the unit square as SVG.
+//! Lines over the unit square.
 
-use std::fmt::Write;
+use crate::drawing::{
+    Area, Drawing, GRID, INK, Painted, STROKE, WIDTH, colour, legend_entry, text_style, title,
+};
+use plotters::prelude::*;
 
-/// Size of the drawing and of its margins, in pixels.
-const WIDTH: f64 = 720.0;
-const HEIGHT: f64 = 480.0;
-const LEFT: f64 = 64.0;
-const RIGHT: f64 = 132.0;
-const TOP: f64 = 44.0;
-const BOTTOM: f64 = 54.0;
-/// Steps of the grid.
-const STEPS: u32 = 10;
+/// Height of the drawing, its margins and the places in them, in pixels.
+const HEIGHT: u32 = 720;
+const LEFT: u32 = 96;
+const RIGHT: u32 = 198;
+const TOP: u32 = 66;
+const BOTTOM: u32 = 81;
+/// Around the names of the axes.
+const EDGE: u32 = 15;
+const TITLE: u32 = 32;
+const LEGEND_LEFT: u32 = WIDTH - RIGHT + 20;
+const LEGEND_STEP: u32 = 27;
+/// Numbers along an axis: 0.0, 0.1, ... 1.0.
+const NUMBERS: usize = 11;
 /// Hue of the first and the last line, in degrees.
 const HUES: [f64; 2] = [215.0, 15.0];
 
 /// A line and its name.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Line {
     /// What the legend calls it.
     pub label: String,
@@ -22,65 +30,108 @@ pub struct Line {
     pub points: Vec<(f64, f64)>,
 }
 
-/// Draws lines with axes from 0 to 1, a grid and a legend. `axes` are the names of x and y.
-#[must_use]
-pub fn plot(title: &str, axes: [&str; 2], lines: &[Line]) -> String {
-    let mut svg = format!(
-        r##"<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12" fill="#222">
-<rect width="100%" height="100%" fill="#fff"/>
-"##
-    );
-    label(&mut svg, (x(0.5), TOP - 18.0), r#"text-anchor="middle" font-size="15""#, title);
-    grid(&mut svg);
-    label(&mut svg, (x(0.5), HEIGHT - 14.0), r#"text-anchor="middle""#, axes[0]);
-    let turned = format!(r#"text-anchor="middle" transform="rotate(-90 18 {})""#, y(0.5));
-    label(&mut svg, (18.0, y(0.5)), &turned, axes[1]);
-    for (number, line) in lines.iter().enumerate() {
-        draw(&mut svg, number, lines.len(), line);
+/// Lines with axes from 0 to 1, a grid and a legend.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LinePlot {
+    /// What stands above.
+    pub title: String,
+    /// Names of x and y.
+    pub axes: [&'static str; 2],
+    /// The lines.
+    pub lines: Vec<Line>,
+}
+
+impl LinePlot {
+    fn colour(&self, number: usize) -> HSLColor {
+        let share = number as f64 / (self.lines.len().max(2) - 1) as f64;
+        colour(HUES[0] + share * (HUES[1] - HUES[0]), 75.0, 45.0)
     }
-    svg.push_str("</svg>\n");
-    svg
 }
 
-/// Horizontal position of a value.
-fn x(value: f64) -> f64 {
-    LEFT + value * (WIDTH - LEFT - RIGHT)
+impl Drawing for LinePlot {
+    fn height(&self) -> u32 {
+        HEIGHT
+    }
+
+    fn paint<B: DrawingBackend>(&self, area: &Area<B>) -> Painted<B> {
+        title(area, TITLE, &self.title)?;
+        let mut builder = ChartBuilder::on(area);
+        builder.margin_top(TOP).margin_right(RIGHT).margin_bottom(EDGE).margin_left(EDGE);
+        builder.x_label_area_size(BOTTOM - EDGE).y_label_area_size(LEFT - EDGE);
+        let mut chart = builder.build_cartesian_2d(0.0..1.0, 0.0..1.0)?;
+        let number = |value: &f64| format!("{value:.1}");
+        let mut mesh = chart.configure_mesh();
+        mesh.x_desc(self.axes[0]).y_desc(self.axes[1]).label_style(text_style());
+        mesh.x_labels(NUMBERS).y_labels(NUMBERS).x_label_formatter(&number).y_label_formatter(&number);
+        mesh.axis_style(INK).bold_line_style(GRID).light_line_style(TRANSPARENT).draw()?;
+        for (number, line) in self.lines.iter().enumerate() {
+            let colour = self.colour(number);
+            chart.plotting_area().draw(&PathElement::new(&line.points[..], colour.stroke_width(STROKE)))?;
+            let middle = TOP + 12 + LEGEND_STEP * number as u32;
+            legend_entry(area, (LEGEND_LEFT, middle), colour, &line.label)?;
+        }
+        Ok(())
+    }
 }
 
-/// Vertical position of a value.
-fn y(value: f64) -> f64 {
-    HEIGHT - BOTTOM - value * (HEIGHT - TOP - BOTTOM)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drawing::{DrawingFile, render};
 
-fn grid(svg: &mut String) {
-    for step in 0..=STEPS {
-        let value = f64::from(step) / f64::from(STEPS);
-        let colour = if step == 0 { "#222" } else { "#ddd" };
-        let mut rule = |from: (f64, f64), to: (f64, f64)| {
-            let (x1, y1, x2, y2) = (from.0, from.1, to.0, to.1);
-            _ = writeln!(svg, r#"<path d="M{x1:.1} {y1:.1}L{x2:.1} {y2:.1}" stroke="{colour}"/>"#);
+    fn diagonal() -> LinePlot {
+        let line = Line { label: "a<b".to_owned(), points: vec![(0.0, 0.0), (1.0, 1.0)] };
+        let empty = Line { label: "none".to_owned(), points: Vec::new() };
+        LinePlot { title: "x & y".to_owned(), axes: ["right", "<up>"], lines: vec![line, empty] }
+    }
+
+    #[test]
+    fn lines_go_from_corner_to_corner_and_names_are_escaped() {
+        let svg = String::from_utf8(render(&diagonal(), DrawingFile::Svg).unwrap()).unwrap();
+        assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"), "{svg}");
+        let (right, floor) = (WIDTH - RIGHT - 1, HEIGHT - BOTTOM - 1);
+        let parts = [
+            &format!("points=\"{LEFT},{floor} {right},{TOP} \""),
+            "a&lt;b",
+            "x &amp; y",
+            "&lt;up&gt;",
+            "none",
+        ];
+        let absent: Vec<_> = parts.iter().filter(|part| !svg.contains(**part)).collect();
+        assert!(absent.is_empty(), "{absent:?}: {svg}");
+        let numbers = (0..=10)
+            .filter(|tenth| svg.matches(&format!("\n{:.1}\n", f64::from(*tenth) / 10.0)).count() == 2);
+        assert_eq!(numbers.count(), NUMBERS, "each number stands at both axes: {svg}");
+    }
+
+    #[test]
+    fn pixels_show_the_line_and_the_text() {
+        let png = render(&diagonal(), DrawingFile::Png).unwrap();
+        assert_eq!(png, render(&diagonal(), DrawingFile::Png).unwrap());
+        let image = image::load_from_memory(&png).unwrap().into_rgb8();
+        assert_eq!(image.dimensions(), (WIDTH, HEIGHT));
+        let colour: [u8; 3] = colour(HUES[0], 75.0, 45.0).to_backend_color().rgb.into();
+        let middle = ((LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2);
+        let near = (0..9).map(|step| image.get_pixel(middle.0 - 4 + step % 3, middle.1 - 4 + step).0);
+        assert!(near.clone().any(|pixel| pixel == colour), "{:?}", near.collect::<Vec<_>>());
+        let dark = |x: std::ops::Range<u32>, y: std::ops::Range<u32>| {
+            x.flat_map(|x| y.clone().map(move |y| (x, y))).any(|(x, y)| image.get_pixel(x, y)[0] < 0x60)
         };
-        rule((x(value), y(0.0)), (x(value), y(1.0)));
-        rule((x(0.0), y(value)), (x(1.0), y(value)));
-        let number = format!("{value:.1}");
-        label(svg, (x(value), y(0.0) + 18.0), r#"text-anchor="middle""#, &number);
-        label(svg, (x(0.0) - 8.0, y(value) + 4.0), r#"text-anchor="end""#, &number);
+        assert!(dark(0..WIDTH, 10..TOP - 10), "no title");
+        assert!(dark(LEGEND_LEFT + 40..WIDTH, TOP..TOP + 24), "no legend");
+        assert!(
+            dark(0..40, TOP..HEIGHT) && !dark(0..6, 0..HEIGHT),
+            "no name of the vertical axis, or cut off"
+        );
     }
-}
 
-fn draw(svg: &mut String, number: usize, count: usize, line: &Line) {
-    let share = number as f64 / (count.max(2) - 1) as f64;
-    let colour = format!("hsl({:.0},75%,45%)", HUES[0] + share * (HUES[1] - HUES[0]));
-    let points: Vec<String> = line.points.iter().map(|&(a, b)| format!("{:.1},{:.1}", x(a), y(b))).collect();
-    let points = points.join(" ");
-    _ = writeln!(svg, r#"<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.5"/>"#);
-    let (left, at) = (x(1.0) + 14.0, TOP + 8.0 + 18.0 * number as f64);
-    _ = writeln!(svg, r#"<path d="M{left} {at}h22" stroke="{colour}" stroke-width="3"/>"#);
-    label(svg, (left + 30.0, at + 4.0), "", &line.label);
-}
-
-/// Writes a text, escaped.
-pub(crate) fn label(svg: &mut String, (x, y): (f64, f64), attributes: &str, text: &str) {
-    let text = text.replace('&', "&amp;").replace('<', "&lt;");
-    _ = writeln!(svg, r#"<text x="{x:.1}" y="{y:.1}" {attributes}>{text}</text>"#);
+    #[test]
+    fn long_titles_shrink_to_the_width() {
+        let long = LinePlot { title: "H".repeat(80), ..diagonal() };
+        let png = render(&long, DrawingFile::Png).unwrap();
+        let image = image::load_from_memory(&png).unwrap().into_rgb8();
+        let inked = |x: &u32| (0..TOP - 15).any(|y| image.get_pixel(*x, y)[0] < 0xc0);
+        let (first, last) = ((0..WIDTH).find(inked).unwrap(), (0..WIDTH).rfind(inked).unwrap());
+        assert!((85..115).contains(&first) && (85..115).contains(&(WIDTH - last)), "{first} to {last}");
+    }
 }

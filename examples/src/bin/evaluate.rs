@@ -9,6 +9,7 @@ use coco_eval::{
 };
 use examples::annotations::{Annotations, read_results};
 use examples::curves::{self, CurveFile};
+use examples::drawing::render;
 use examples::error::{Error, Result, exit};
 use examples::figures::{self, CategoryOrder};
 use examples::output::{check_outputs, note, print, write_output};
@@ -33,7 +34,7 @@ struct Arguments {
     /// Order of that table
     #[arg(long, value_enum, default_value = "id", requires = "per_class")]
     sort: CategoryOrder,
-    /// Write precision-recall curves: .csv or .svg; a .csv with --per-class has those of each category
+    /// Write precision-recall curves: .csv, .svg or .png; a .csv with --per-class has those of each category
     #[arg(long, value_name = "FILE")]
     pr_curve: Option<PathBuf>,
     /// Also show what kinds of error the detector makes, and what each costs
@@ -218,12 +219,14 @@ fn analyse(
 fn write_curves(arguments: &Arguments, evaluated: &Evaluated) -> Result<()> {
     let Some(path) = &arguments.pr_curve else { return Ok(()) };
     let Evaluated { annotations, evaluation, summary, .. } = evaluated;
-    let text = match CurveFile::of(path)? {
-        CurveFile::Svg => curves::svg(evaluation, summary),
-        CurveFile::Csv if arguments.per_class => curves::category_csv(evaluation, annotations.as_ref()),
-        CurveFile::Csv => curves::mean_csv(evaluation),
+    let bytes = match CurveFile::of(path)? {
+        CurveFile::Drawing(file) => render(&curves::drawing(evaluation, summary), file)?,
+        CurveFile::Csv if arguments.per_class => {
+            curves::category_csv(evaluation, annotations.as_ref()).into_bytes()
+        }
+        CurveFile::Csv => curves::mean_csv(evaluation).into_bytes(),
     };
-    write(path, text.as_bytes())
+    write(path, &bytes)
 }
 
 fn write_confusion(arguments: &Arguments, analyses: &Analyses) -> Result<()> {

@@ -4,7 +4,9 @@
 
 use clap::{Parser, Subcommand};
 use examples::arguments::parse_unit;
+use examples::drawing::{DrawingFile, render};
 use examples::error::{Error, Result, exit};
+use examples::icraft::drawing::Histograms;
 use examples::icraft::errors::ErrorSplit;
 use examples::icraft::feature_maps::DumpArguments;
 use examples::icraft::plots::{StageArguments, error_table, total};
@@ -38,8 +40,8 @@ enum What {
 /// How a drawing is made.
 #[derive(clap::Args)]
 struct DrawingArguments {
-    /// The drawing to write
-    #[arg(long, value_name = "FILE.svg")]
+    /// The drawing to write: .svg or .png
+    #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Bins of the histograms
     #[arg(long, default_value_t = 96, value_parser = clap::value_parser!(u16).range(1..=4096))]
@@ -105,16 +107,21 @@ fn main() -> ExitCode {
 }
 
 impl DrawingArguments {
+    fn file(&self) -> Result<DrawingFile> {
+        DrawingFile::of(&self.out).ok_or_else(|| Error::Argument {
+            option: "--out",
+            value: self.out.display().to_string(),
+            expected: "the name must end in .svg or .png",
+        })
+    }
+
     fn check(&self, inputs: &[&Path]) -> Result<()> {
-        if self.out.extension().is_none_or(|end| !end.eq_ignore_ascii_case("svg")) {
-            let value = self.out.display().to_string();
-            return Err(Error::Argument { option: "--out", value, expected: "the name must end in .svg" });
-        }
+        self.file()?;
         check_outputs(&[&self.out], inputs)
     }
 
-    fn write(&self, svg: &str) -> Result<()> {
-        write_output(&self.out, svg.as_bytes())
+    fn write(&self, drawing: &Histograms) -> Result<()> {
+        write_output(&self.out, &render(drawing, self.file()?)?)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Feature maps that simulators have dumped.
 
+use super::drawing::Histograms;
 use super::error::IcraftError;
 use super::errors::{ErrorSplit, Grid, split};
 use super::log::ProfileArgument;
@@ -160,7 +161,7 @@ impl Described {
 impl FeatureComparison {
     /// Histograms of both and of their difference.
     #[must_use]
-    pub fn drawing(&self, bins: usize) -> String {
+    pub fn drawing(&self, bins: usize) -> Histograms {
         let name = format!("feature map {}", self.id);
         compared_drawing(&name, (&self.float, &self.fixed), self.saturation, &self.error, bins)
     }

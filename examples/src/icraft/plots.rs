@@ -1,7 +1,7 @@
 //! What became of parameters: of a checkpoint in training, and of a float network when it was quantised.
 
 use super::arguments::KnownArguments;
-use super::drawing::{Mark, Panel, draw, short};
+use super::drawing::{Histograms, Mark, Panel, short};
 use super::error::IcraftError;
 use super::errors::{ErrorSplit, Grid, split};
 use super::pairs::Pair;
@@ -138,7 +138,7 @@ impl Compared {
 
     /// Histograms of both and of their difference.
     #[must_use]
-    pub fn drawing(&self, bins: usize) -> String {
+    pub fn drawing(&self, bins: usize) -> Histograms {
         let saturation = self.grids.iter().map(Grid::saturation).fold(0.0, f64::max);
         compared_drawing(&self.name, (&self.float, &self.fixed), saturation, &self.error, bins)
     }
@@ -152,7 +152,7 @@ pub fn compared_drawing(
     saturation: f64,
     error: &ErrorSplit,
     bins: usize,
-) -> String {
+) -> Histograms {
     let wide = |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect::<Vec<f64>>();
     let (float, fixed) = (wide(float), wide(fixed));
     let differences: Vec<f64> = fixed.iter().zip(&float).map(|(fixed, float)| fixed - float).collect();
@@ -165,7 +165,8 @@ pub fn compared_drawing(
     );
     let lists: [(&str, &[f64]); 2] = [("float", &float), ("fixed", &fixed)];
     let values = Panel::new("value", &lists, marks.to_vec(), bins);
-    draw(&title, &[values, Panel::new("fixed - float", &[("error", &differences)], Vec::new(), bins)])
+    let difference = Panel::new("fixed - float", &[("error", &differences)], Vec::new(), bins);
+    Histograms { title, panels: vec![values, difference] }
 }
 
 fn grids(integers: &Integers, uses_least: bool) -> Vec<Grid> {

@@ -70,7 +70,7 @@ fn options_of_an_evaluation_are_checked() {
     let own: [(&str, &[&str], &[&str]); 7] = [
         ("shard", &["--shard", "3/2"], &["--shard 3/2"]),
         ("shard", &["--shard", "0/2"], &["--shard 0/2"]),
-        ("extension", &["--pr-curve", "curve.png"], &["--pr-curve curve.png", ".svg"]),
+        ("extension", &["--pr-curve", "curve.pdf"], &["--pr-curve curve.pdf", ".svg or .png"]),
         ("no extension", &["--pr-curve", "curve"], &["--pr-curve curve"]),
         ("overlap", &["--confusion", "c.csv", "--iou", "0"], &["--iou 0"]),
         ("score", &["--confusion", "c.csv", "--score", "NaN"], &["--score NaN"]),

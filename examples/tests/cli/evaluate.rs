@@ -4,6 +4,7 @@ use crate::support::{
     ANNOTATIONS, assets_pair, quantized, read_json, run, succeed, succeed_json, text, workspace,
 };
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 const CASES: &str = "fixtures/coco";
 
@@ -205,9 +206,10 @@ fn curves_are_tables_or_drawings() {
     let write = |name: &str, options: &[&str]| {
         let path = folder.path().join(name);
         succeed("evaluate", &[&all[..], &["--pr-curve", text(&path)], options].concat());
-        std::fs::read_to_string(path).unwrap()
+        std::fs::read(path).unwrap()
     };
-    let mean = write("mean.csv", &[]);
+    let write_text = |name: &str, options: &[&str]| String::from_utf8(write(name, options)).unwrap();
+    let mean = write_text("mean.csv", &[]);
     let rows: Vec<Vec<&str>> = mean.lines().map(|line| line.split(',').collect()).collect();
     assert_eq!((rows.len(), rows[0].len()), (102, 11));
     assert_eq!(
@@ -218,14 +220,20 @@ fn curves_are_tables_or_drawings() {
     let stats = succeed_json("evaluate", &all)["stats"].clone();
     let column = |c: usize| rows[1..].iter().map(|row| number(row[c])).sum::<f64>() / 101.0;
     assert!((column(1) - stats[1].as_f64().unwrap()).abs() < 1e-12, "AP50 is the mean of its curve");
-    let long = write("long.csv", &["--per-class"]);
+    let long = write_text("long.csv", &["--per-class"]);
     assert_eq!(long.lines().count(), 1 + 3 * 10 * 101);
     assert_eq!(long.lines().next().unwrap(), "category_id,category,iou_threshold,recall,precision,score");
     assert!(long.lines().all(|line| line.split(',').count() == 6), "{long}");
-    let drawing = write("curve.SVG", &[]);
-    assert_eq!(drawing.matches("<polyline").count(), 10);
+    let drawing = write_text("curve.SVG", &[]);
+    let lines =
+        drawing.lines().filter(|line| line.starts_with("<polyline") && line.contains("stroke-width=\"2\""));
+    assert_eq!((lines.count(), drawing.matches("\nIoU 0.").count()), (10, 10), "{drawing}");
     assert!(drawing.contains(&format!("AP {:.4}", stats[0].as_f64().unwrap())), "{drawing}");
     assert!(drawing.starts_with("<svg ") && drawing.ends_with("</svg>\n") && !drawing.contains("NaN"));
+    let pixels = image::load_from_memory(&write("curve.png", &[])).unwrap().into_rgb8();
+    assert_eq!(pixels.dimensions(), (1080, 720));
+    let colours: BTreeSet<_> = pixels.pixels().map(|p| p.0).filter(|[r, g, b]| r != g || g != b).collect();
+    assert!(colours.len() >= 10, "each line has its colour: {colours:?}");
 }
 
 #[test]

@@ -155,10 +155,16 @@ fn weights_before_and_after_show_what_was_frozen() {
         "{}",
         ended.stderr
     );
-    let png = folder.path().join("w.png");
-    let files = ["weights", "--before", text(&paths[0]), "--after", text(&paths[1]), "--out", text(&png)];
-    let ended = run("icraft-plot", &[&files[..], &choice].concat());
-    assert!(ended.code == Some(2) && ended.stderr.contains(".svg"), "{}", ended.stderr);
+    let png = folder.path().join("w.PNG");
+    let draw = |path: &Path| {
+        let files = ["weights", "--before", text(&paths[0]), "--after", text(&paths[1]), "--out", text(path)];
+        run("icraft-plot", &[&files[..], &choice].concat())
+    };
+    assert_eq!(draw(&png).code, Some(0));
+    let pixels = image::load_from_memory(&std::fs::read(&png).unwrap()).unwrap();
+    assert_eq!((pixels.width(), pixels.height()), (1080, 870));
+    let ended = draw(&folder.path().join("w.pdf"));
+    assert!(ended.code == Some(2) && ended.stderr.contains(".svg or .png"), "{}", ended.stderr);
 }
 
 /// Dumps of a feature map: integers that run through the range and beyond, and the numbers that they were rounded from, in `normed` units.
