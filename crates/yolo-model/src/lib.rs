@@ -3,6 +3,8 @@
 
 mod candidates;
 mod coco;
+#[cfg(feature = "data")]
+pub mod data;
 mod decode;
 mod detection;
 mod draw;
