@@ -1,8 +1,9 @@
 //! Finding, decoding and preparing images.
 
 use crate::error::{Error, Result};
-use image::{DynamicImage, ImageDecoder};
+use image::ImageError;
 use std::path::{Path, PathBuf};
+pub use yolo_model::data::Picture;
 use yolo_model::{ImageSize, LetterboxTransform, letterbox, to_planar_f32};
 
 /// Images of a folder, sorted by name.
@@ -33,29 +34,15 @@ pub fn first_images(folder: &Path, most: Option<u32>) -> Result<Vec<PathBuf>> {
     Ok(images)
 }
 
-/// A decoded image, RGB, rows first.
-pub struct Picture {
-    /// `height * width * 3` values.
-    pub pixels: Vec<u8>,
-    /// Its size.
-    pub size: ImageSize,
-}
-
 /// Decodes an image and turns it as its EXIF orientation says, as OpenCV does.
 ///
 /// # Errors
 /// Names the file.
 pub fn decode(path: &Path) -> Result<Picture> {
-    let bad = |source| Error::Image { path: path.to_owned(), source };
-    let reader = image::ImageReader::open(path).map_err(Error::io(path))?;
-    let reader = reader.with_guessed_format().map_err(Error::io(path))?;
-    let mut decoder = reader.into_decoder().map_err(bad)?;
-    let orientation = decoder.orientation().map_err(bad)?;
-    let mut image = DynamicImage::from_decoder(decoder).map_err(bad)?;
-    image.apply_orientation(orientation);
-    let image = image.into_rgb8();
-    let size = ImageSize::new(image.height() as usize, image.width() as usize);
-    Ok(Picture { pixels: image.into_raw(), size })
+    Picture::decode(path).map_err(|error| match error {
+        ImageError::IoError(source) => Error::io(path)(source),
+        source => Error::Image { path: path.to_owned(), source },
+    })
 }
 
 /// The network's input for a picture: letterboxed, planar RGB in `[0, 1]`; and how it was placed.

@@ -49,6 +49,20 @@ pub enum Error {
         /// The stride that does not divide both.
         stride: usize,
     },
+    /// A label that is not of the batch or the head.
+    #[error(
+        "a label of image {image} has class {class}; the batch has {batch} images, the head {classes} classes"
+    )]
+    Label {
+        /// Its class.
+        class: usize,
+        /// Classes of the head.
+        classes: usize,
+        /// Its image.
+        image: usize,
+        /// Images of the batch.
+        batch: usize,
+    },
     /// A head whose class count is zero.
     #[error("head has no class")]
     NoClass,

@@ -119,7 +119,7 @@ impl Head {
         levels.iter().map(|level| level.values.len() / self.values_per_anchor()).sum()
     }
 
-    fn check_level_count(&self, name: &'static str, found: usize) -> Result<()> {
+    pub(crate) fn check_level_count(&self, name: &'static str, found: usize) -> Result<()> {
         let expected = self.anchors.len();
         if found == expected { Ok(()) } else { Err(Error::LevelCount { name, expected, found }) }
     }

@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+#[cfg(any(feature = "data", feature = "train"))]
+mod batch_label;
 mod candidates;
 mod coco;
 #[cfg(feature = "data")]
@@ -19,7 +21,11 @@ mod nms;
 mod planar;
 mod resize;
 mod sigmoid;
+#[cfg(feature = "train")]
+mod train;
 
+#[cfg(any(feature = "data", feature = "train"))]
+pub use batch_label::BatchLabel;
 pub use candidates::candidates;
 pub use coco::{COCO_CATEGORY_IDS, COCO_NAMES, CocoDetection, coco_box, coco_category_id};
 pub use decode::decode_all;
@@ -29,8 +35,20 @@ pub use error::{Error, Result};
 pub use head::{Head, HeadLevel, HeadValues};
 pub use image_size::ImageSize;
 pub use letterbox::{LETTERBOX_GREY, LetterboxTransform, Letterboxed, clip, letterbox};
+#[cfg(feature = "train")]
+pub use network::BatchStatistics;
 #[cfg(feature = "burn")]
 pub use network::{Hook, Network, NetworkError, NoHook};
 pub use nms::{NmsParams, detect, nms};
 pub use planar::{to_planar_f32, to_planar_u8};
 pub use sigmoid::sigmoid;
+#[cfg(feature = "train")]
+pub use train::{
+    Assignment, Decay, DetectionLoss, Ema, LossConfig, LossParts, Rates, Schedule, Sgd, Warmup, assign, ciou,
+    initial_params, sgd,
+};
+
+// What Burn's derive of `RecordState` expects in the root of the crate that uses it.
+#[cfg(feature = "train")]
+#[allow(unused_imports)]
+use burn::optim::{RecordState, StateSink, StateSource, join_path};

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use yolo_model::data::{
     Augmentation, Batch, BatchParams, Batches, DataError, Label, LineFault, Samples, sample_random,
 };
-use yolo_model::{COCO_CATEGORY_IDS, ImageSize, coco_category_id};
+use yolo_model::{BatchLabel, COCO_CATEGORY_IDS, ImageSize, coco_category_id};
 
 /// A folder with `count` pictures of random bytes in `images` and a label on each in `labels`.
 fn data_set(count: usize) -> TempDir {
@@ -287,7 +287,7 @@ fn an_epoch_has_every_sample_once_in_an_order_of_its_own() {
         for batch in &made {
             assert_eq!(batch.images.len(), batch.indices.len() * 3 * 64 * 96);
             assert!(batch.images.iter().all(|value| (0.0..=1.0).contains(value)));
-            assert!(batch.labels.iter().all(|&(image, _)| image < batch.indices.len()));
+            assert!(batch.labels.iter().all(|label| label.image < batch.indices.len()));
         }
         made.into_iter().flat_map(|batch| batch.indices).collect::<Vec<_>>()
     };
@@ -318,7 +318,8 @@ fn batches_are_the_same_with_one_and_four_threads() {
     let planar =
         (0..3 * area).map(|value| f32::from(alone.picture.pixels[value % area * 3 + value / area]) / 255.0);
     assert_eq!(one[1].images[2 * 3 * area..], planar.collect::<Vec<f32>>());
-    let labels: Vec<Label> = one[1].labels.iter().filter(|(image, _)| *image == 2).map(|&(_, l)| l).collect();
+    let of_third = one[1].labels.iter().filter(|label| label.image == 2);
+    let labels: Vec<Label> = of_third.map(|&BatchLabel { class, bbox, .. }| Label { class, bbox }).collect();
     assert_eq!(labels, alone.labels);
 }
 

@@ -188,6 +188,7 @@ fn every_option_is_documented() {
         "icraft-plot errors",
         "icraft-plot ftmp",
         "inspect",
+        "draw-shapes",
         "make-fixtures",
         "quantize",
         "raw2ckpt",

@@ -34,6 +34,7 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
         "ckpt2raw" => env!("CARGO_BIN_EXE_ckpt2raw"),
         "icraft-params" => env!("CARGO_BIN_EXE_icraft-params"),
         "icraft-plot" => env!("CARGO_BIN_EXE_icraft-plot"),
+        "draw-shapes" => env!("CARGO_BIN_EXE_draw-shapes"),
         "make-fixtures" => env!("CARGO_BIN_EXE_make-fixtures"),
         _ => panic!("no program {program}"),
     };

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use super::random::epoch_order;
 use super::{Augmentation, DataError, Label, Labelled, Result, Samples, sample_random};
 use crate::image_size::CHANNELS;
-use crate::{ImageSize, to_planar_f32};
+use crate::{BatchLabel, ImageSize, to_planar_f32};
 
 /// Batches that are being made or wait for the consumer, at most.
 const AHEAD: usize = 2;
@@ -39,8 +39,8 @@ pub struct BatchParams {
 pub struct Batch {
     /// batch x 3 x height x width, RGB, `value / 255`.
     pub images: Vec<f32>,
-    /// Image within the batch, and an object on it in pixels, in the order of the images.
-    pub labels: Vec<(usize, Label)>,
+    /// The objects, in the order of the images.
+    pub labels: Vec<BatchLabel>,
     /// The sample that each image was made from (a mosaic's first).
     pub indices: Vec<usize>,
 }
@@ -141,7 +141,11 @@ impl Job {
             places.map(|(image, &index)| self.make_sample(index, image)).collect();
         let mut labels = Vec::new();
         for (image, of_image) in made.into_iter().enumerate() {
-            labels.extend(of_image?.into_iter().map(|label| (image, label)));
+            labels.extend(of_image?.into_iter().map(|Label { class, bbox }| BatchLabel {
+                image,
+                class,
+                bbox,
+            }));
         }
         Ok(Batch { images, labels, indices })
     }

@@ -3,6 +3,8 @@
 use super::Result;
 use crate::image_size::CHANNELS;
 use crate::{ImageSize, LETTERBOX_GREY, clip};
+use image::{DynamicImage, ImageDecoder, ImageReader};
+use std::path::Path;
 
 /// An RGB image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +34,20 @@ pub struct Labelled {
 }
 
 impl Picture {
+    /// Decodes an image file: 8 bits per channel, RGB, turned as its EXIF data says (as OpenCV reads it).
+    ///
+    /// # Errors
+    /// A file that cannot be read or decoded.
+    pub fn decode(path: &Path) -> image::ImageResult<Self> {
+        let mut decoder = ImageReader::open(path)?.with_guessed_format()?.into_decoder()?;
+        let orientation = decoder.orientation()?;
+        let mut image = DynamicImage::from_decoder(decoder)?;
+        image.apply_orientation(orientation);
+        let image = image.into_rgb8();
+        let size = ImageSize::new(image.height() as usize, image.width() as usize);
+        Ok(Self { pixels: image.into_raw(), size })
+    }
+
     /// A picture of nothing but [`LETTERBOX_GREY`].
     pub(super) fn grey(size: ImageSize) -> Result<Self> {
         let count = size.value_count("picture", CHANNELS)?;

@@ -2,10 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use image::{DynamicImage, ImageDecoder, ImageReader};
-
 use super::{DataError, Label, Labelled, Picture, Result};
-use crate::ImageSize;
 
 /// The pictures of a data set and their labels.
 ///
@@ -65,7 +62,7 @@ impl Samples {
         self.entries.get(index).map(|entry| entry.path.as_path())
     }
 
-    /// Decodes a picture: 8 bits per channel, RGB, turned as its EXIF data says (as OpenCV reads it).
+    /// Decodes a picture, see [`Picture::decode`].
     ///
     /// Boxes are clipped to the picture; those without a part in it are left out.
     ///
@@ -75,22 +72,14 @@ impl Samples {
         let count = self.entries.len();
         let entry = self.entries.get(index).ok_or(DataError::UnknownSample { index, count })?;
         let unreadable = |cause| DataError::Image { path: entry.path.clone(), cause };
-        let image = decode(&entry.path).map_err(unreadable)?.into_rgb8();
-        let size = ImageSize::new(image.height() as usize, image.width() as usize);
+        let picture = Picture::decode(&entry.path).map_err(unreadable)?;
+        let size = picture.size;
         let scale = match self.unit {
             Unit::Pixels => [1.0; 2],
             Unit::Fractions => [size.width as f64, size.height as f64],
         };
         let place = |label: &Label| label.placed(scale, [0.0; 2]).clipped(size);
         let labels = entry.labels.iter().filter_map(place).collect();
-        Ok(Labelled { picture: Picture { pixels: image.into_raw(), size }, labels })
+        Ok(Labelled { picture, labels })
     }
-}
-
-fn decode(path: &Path) -> image::ImageResult<DynamicImage> {
-    let mut decoder = ImageReader::open(path)?.with_guessed_format()?.into_decoder()?;
-    let orientation = decoder.orientation()?;
-    let mut image = DynamicImage::from_decoder(decoder)?;
-    image.apply_orientation(orientation);
-    Ok(image)
 }

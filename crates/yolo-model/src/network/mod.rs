@@ -6,12 +6,16 @@ mod module;
 mod named;
 mod operators;
 mod shapes;
+#[cfg(feature = "train")]
+mod training;
 mod walk;
 
 pub use error::NetworkError;
 pub use hook::{Hook, NoHook};
+#[cfg(feature = "train")]
+pub use training::BatchStatistics;
 
-use burn::module::Param;
+use burn::module::{Param, ParamId};
 use burn::tensor::{Device, Tensor, TensorData};
 use named::Named;
 use nn_graph::{Graph, Params, TensorId};
@@ -25,7 +29,9 @@ use walk::Walk;
 /// records and reparameterisations speak the names of the checkpoint. Weights and biases take part in training; the running statistics
 /// of BatchNorm never require a gradient, and [`Module::unfreeze`](burn::module::Module::unfreeze) must not be used on the whole network.
 ///
-/// BatchNorm uses its running statistics, on devices with autodiff too. Images, cached feature maps and parameters have to be on one
+/// A parameter's id is its place among the graph's parameters, so that the state of an optimizer fits a network that was made anew.
+///
+/// BatchNorm uses its running statistics, on devices with autodiff too; with the feature `train`, `forward_train` uses those of the batch. Images, cached feature maps and parameters have to be on one
 /// device; as everywhere in Burn, an operation on tensors of different devices panics.
 #[derive(Clone, Debug)]
 pub struct Network {
@@ -45,12 +51,13 @@ impl Network {
         graph.check_params(params)?;
         let mut network =
             Self { graph: Arc::new(graph.clone()), kernels: Named::default(), vectors: Named::default() };
-        for spec in graph.parameters() {
+        for (place, spec) in graph.parameters().into_iter().enumerate() {
+            let id = ParamId::from(place as u64);
             let Some(stored) = params.get(&spec.name) else { continue };
             let data = TensorData::new(stored.data().to_vec(), stored.shape().to_vec());
             match stored.shape().len() {
-                4 => network.kernels.insert(spec.name, parameter(data, device, spec.learnable)),
-                1 => network.vectors.insert(spec.name, parameter(data, device, spec.learnable)),
+                4 => network.kernels.insert(spec.name, parameter(id, data, device, spec.learnable)),
+                1 => network.vectors.insert(spec.name, parameter(id, data, device, spec.learnable)),
                 rank => return Err(NetworkError::Rank { name: spec.name, rank }),
             }
         }
@@ -125,8 +132,14 @@ impl Network {
 }
 
 /// A parameter that training may change, or a buffer that it may not change by gradient.
-fn parameter<const D: usize>(data: TensorData, device: &Device, learnable: bool) -> Param<Tensor<D>> {
-    Param::from_data(data, device).set_require_grad(learnable)
+fn parameter<const D: usize>(
+    id: ParamId,
+    data: TensorData,
+    device: &Device,
+    learnable: bool,
+) -> Param<Tensor<D>> {
+    let value = Param::from_data(data, device).val();
+    Param::initialized(id, value).set_require_grad(learnable)
 }
 
 /// Brings one parameter back from its device.

@@ -31,6 +31,14 @@ impl<T> Named<T> {
         self.0.iter().map(|(name, module)| (name.as_str(), module))
     }
 
+    /// Puts what `f` makes of a module in its place.
+    #[cfg(feature = "train")]
+    pub(super) fn change(&mut self, name: &str, f: impl FnOnce(T) -> T) {
+        if let Some((name, module)) = self.0.remove_entry(name) {
+            self.0.insert(name, f(module));
+        }
+    }
+
     fn each(self, mut f: impl FnMut(&str, T) -> T) -> Self {
         let changed = self.0.into_iter().map(|(name, module)| {
             let module = f(&name, module);

@@ -15,6 +15,9 @@ pub(super) struct Walk<'a, H: ?Sized> {
     values: Vec<Option<Tensor<4>>>,
     /// How often each feature map will still be read; leaving the graph counts as reading.
     readers: Vec<usize>,
+    /// Those of the batch, where BatchNorm is to use them.
+    #[cfg(feature = "train")]
+    statistics: Option<&'a mut super::BatchStatistics>,
 }
 
 impl<'a, H: Hook + ?Sized> Walk<'a, H> {
@@ -37,7 +40,22 @@ impl<'a, H: Hook + ?Sized> Walk<'a, H> {
             .zip(&readers)
             .filter(|(_, readers)| **readers == 0)
             .for_each(|(value, _)| *value = None);
-        Ok(Self { network, hook, image, values, readers })
+        Ok(Self {
+            network,
+            hook,
+            image,
+            values,
+            readers,
+            #[cfg(feature = "train")]
+            statistics: None,
+        })
+    }
+
+    /// The same with BatchNorm as in training, which leaves the statistics of the batch in `statistics`.
+    #[cfg(feature = "train")]
+    pub(super) fn training(mut self, statistics: &'a mut super::BatchStatistics) -> Self {
+        self.statistics = Some(statistics);
+        self
     }
 
     pub(super) fn run(mut self) -> Result<Vec<Tensor<4>>, NetworkError> {
@@ -69,6 +87,14 @@ impl<'a, H: Hook + ?Sized> Walk<'a, H> {
             }
             Op::BatchNorm { epsilon } => {
                 let (weight, bias) = (self.vector(node, "weight")?, self.vector(node, "bias")?);
+                #[cfg(feature = "train")]
+                if self.statistics.is_some() {
+                    let x = self.input(node, 0)?;
+                    let statistics = self.statistics.as_deref_mut();
+                    return statistics
+                        .ok_or_else(|| missing(&node.name))
+                        .map(|statistics| statistics.normalise(&node.name, x, weight, bias, *epsilon));
+                }
                 let statistics = self.running_statistics(node)?;
                 operators::normalise(self.input(node, 0)?, statistics, weight, bias, *epsilon)
             }
