@@ -27,6 +27,35 @@ pub enum Error {
         /// Why.
         source: image::ImageError,
     },
+    /// Training data.
+    #[error(transparent)]
+    Data(#[from] yolo_model::data::DataError),
+    /// A network in training.
+    #[cfg(feature = "train")]
+    #[error(transparent)]
+    Training(#[from] yolo_model::NetworkError),
+    /// A loss that is no number.
+    #[error(
+        "the loss is no number at step {step}, in epoch {epoch}, for images {images:?} of the list; what was kept before stays"
+    )]
+    Diverged {
+        /// The epoch, from 1.
+        epoch: u64,
+        /// The step, from 1.
+        step: u64,
+        /// Places of the images in the data set.
+        images: Vec<usize>,
+    },
+    /// Labels of classes that the model does not have.
+    #[error("{}: labels have {found} classes, the model {classes}", images.display())]
+    TrainingClasses {
+        /// The images.
+        images: PathBuf,
+        /// Classes of the labels.
+        found: usize,
+        /// Classes of the model.
+        classes: usize,
+    },
     /// A drawing can't be made.
     #[error("the drawing can't be made: {source}")]
     Drawing {

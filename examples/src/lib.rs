@@ -45,5 +45,7 @@ pub mod run;
 pub mod shapes;
 pub mod shards;
 pub mod summary;
+#[cfg(feature = "train")]
+pub mod training;
 pub mod weights;
 pub mod workers;

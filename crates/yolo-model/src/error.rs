@@ -63,6 +63,12 @@ pub enum Error {
         /// Images of the batch.
         batch: usize,
     },
+    /// The state of a training that can't be written or read.
+    #[error("not the state of a training: {reason}")]
+    State {
+        /// Why.
+        reason: String,
+    },
     /// A head whose class count is zero.
     #[error("head has no class")]
     NoClass,

@@ -44,8 +44,8 @@ pub use planar::{to_planar_f32, to_planar_u8};
 pub use sigmoid::sigmoid;
 #[cfg(feature = "train")]
 pub use train::{
-    Assignment, Decay, DetectionLoss, Ema, LossConfig, LossParts, Rates, Schedule, Sgd, Warmup, assign, ciou,
-    initial_params, sgd,
+    Assignment, Decay, DetectionLoss, Ema, LossConfig, LossParts, Progress, Rates, Schedule, Sgd,
+    TrainingState, Warmup, assign, ciou, initial_params, sgd,
 };
 
 // What Burn's derive of `RecordState` expects in the root of the crate that uses it.

@@ -7,6 +7,7 @@ mod initial;
 mod loss;
 mod schedule;
 mod sgd;
+mod state;
 
 pub use assignment::{Assignment, assign};
 pub use ciou::ciou;
@@ -15,3 +16,4 @@ pub use initial::initial_params;
 pub use loss::{DetectionLoss, LossConfig, LossParts};
 pub use schedule::{Decay, Rates, Schedule, Warmup};
 pub use sgd::{Sgd, sgd};
+pub use state::{Progress, TrainingState};
