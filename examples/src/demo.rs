@@ -6,7 +6,8 @@
 use crate::error::Result;
 use crate::images::{Picture, prepare};
 use crate::network::{Model, Network};
-use nn_graph::{Graph, Params, formula_params, formula_uniform};
+use crate::stream::Stream;
+use nn_graph::{Graph, Params, formula_params};
 use ptq::{Fusion, lower_float};
 use quant_core::{Executor, Values};
 use std::path::{Path, PathBuf};
@@ -39,27 +40,6 @@ pub fn folder() -> PathBuf {
     }
 }
 
-/// A stream of numbers in `[0, 1)` that depends on its name alone.
-struct Stream<'a> {
-    name: &'a str,
-    index: u64,
-}
-
-impl Stream<'_> {
-    fn next(&mut self) -> f64 {
-        self.index += 1;
-        formula_uniform(self.name, self.index)
-    }
-
-    fn within(&mut self, low: f64, high: f64) -> f64 {
-        low + self.next() * (high - low)
-    }
-
-    fn colour(&mut self) -> [f64; 3] {
-        [0; 3].map(|_| self.within(20.0, 235.0))
-    }
-}
-
 /// A shape to be drawn.
 struct Figure {
     kind: usize,
@@ -74,7 +54,7 @@ impl Figure {
             kind: stream.within(0.0, 4.0) as usize,
             centre: [stream.within(0.0, size.width as f64), stream.within(0.0, size.height as f64)],
             radius: stream.within(6.0, 34.0),
-            colour: stream.colour(),
+            colour: stream.colour(20.0),
         }
     }
 
@@ -93,10 +73,10 @@ impl Figure {
 /// Draws the image that belongs to `name`: a gradient with 3 to 8 figures, a square of 96 to 192 pixels (in a border the network would find boxes too, but outside of the picture).
 #[must_use]
 pub fn draw(name: &str) -> Picture {
-    let mut stream = Stream { name, index: 0 };
+    let mut stream = Stream::new(name);
     let side = stream.within(12.0, 25.0) as usize * 8;
     let size = ImageSize::new(side, side);
-    let (from, to) = (stream.colour(), stream.colour());
+    let (from, to) = (stream.colour(20.0), stream.colour(20.0));
     let count = stream.within(3.0, 9.0) as usize;
     let figures: Vec<Figure> = (0..count).map(|_| Figure::random(&mut stream, size)).collect();
     let mut pixels = Vec::with_capacity(size.height * size.width * 3);

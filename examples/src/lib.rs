@@ -44,6 +44,7 @@ pub mod resources;
 pub mod run;
 pub mod shapes;
 pub mod shards;
+mod stream;
 pub mod summary;
 #[cfg(feature = "train")]
 pub mod training;

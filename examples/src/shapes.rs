@@ -4,7 +4,7 @@
 //! fourteenth to half of the picture's side, in colours that may be near to the background's. Later ones hide earlier ones. Noise lies over everything.
 
 use crate::images::Picture;
-use nn_graph::formula_uniform;
+use crate::stream::Stream;
 use std::f64::consts::PI;
 use yolo_model::ImageSize;
 
@@ -27,32 +27,6 @@ const SEEN: f64 = 0.3;
 /// Pixels that an object has at least.
 const LEAST: usize = 20;
 
-/// A stream of numbers in `[0, 1)` that depends on its name alone.
-struct Stream<'a> {
-    name: &'a str,
-    index: u64,
-}
-
-impl Stream<'_> {
-    fn next(&mut self) -> f64 {
-        self.index += 1;
-        formula_uniform(self.name, self.index)
-    }
-
-    fn within(&mut self, low: f64, high: f64) -> f64 {
-        low + self.next() * (high - low)
-    }
-
-    fn colour(&mut self) -> [f64; 3] {
-        [0; 3].map(|_| self.within(10.0, 245.0))
-    }
-
-    /// Of mean 0 and standard deviation 1, nearly: the sum of a few even ones.
-    fn normal(&mut self) -> f64 {
-        (0..6).map(|_| self.next()).sum::<f64>() * 2f64.sqrt() - 3.0 * 2f64.sqrt()
-    }
-}
-
 /// A shape to be drawn.
 struct Shape {
     class: usize,
@@ -73,7 +47,7 @@ impl Shape {
             centre: [stream.within(0.0, side), stream.within(0.0, side)],
             radius,
             turn: [angle.cos(), angle.sin()],
-            colour: stream.colour(),
+            colour: stream.colour(10.0),
         }
     }
 
@@ -105,14 +79,14 @@ struct Scratch {
 /// Draws the picture that belongs to `name`, a square of `side` pixels, and lists what can be seen on it.
 #[must_use]
 pub fn draw(name: &str, side: usize) -> (Picture, Vec<Object>) {
-    let mut stream = Stream { name, index: 0 };
+    let mut stream = Stream::new(name);
     let length = side as f64;
-    let (from, to) = (stream.colour(), stream.colour());
+    let (from, to) = (stream.colour(10.0), stream.colour(10.0));
     let scratches: Vec<Scratch> = (0..stream.within(0.0, 7.0) as usize)
         .map(|_| {
             let angle = stream.within(0.0, PI);
             let from = [stream.within(0.0, length), stream.within(0.0, length)];
-            Scratch { from, along: [angle.cos(), angle.sin()], colour: stream.colour() }
+            Scratch { from, along: [angle.cos(), angle.sin()], colour: stream.colour(10.0) }
         })
         .collect();
     let count = stream.within(2.0, 10.0) as usize;
