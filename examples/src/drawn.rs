@@ -1,11 +1,7 @@
-//! Drawn pictures as files, with annotations as COCO has them.
+//! Annotations of drawn pictures as COCO has them.
 
-use crate::error::{Error, Result};
 use crate::images::Picture;
-use crate::output::write_atomic;
-use image::{ImageEncoder, codecs::png};
 use serde_json::{Value, json};
-use std::path::Path;
 
 /// An annotated object.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -16,20 +12,6 @@ pub struct Annotated {
     pub bbox: [f64; 4],
     /// Its area; that of the box where there is none.
     pub area: Option<f64>,
-}
-
-/// Writes a picture as PNG, as small as it gets.
-///
-/// # Errors
-/// Names the file.
-pub fn save_png(path: &Path, picture: &Picture) -> Result<()> {
-    let mut bytes = Vec::new();
-    let (compression, filter) = (png::CompressionType::Best, png::FilterType::Adaptive);
-    let (width, height) = (picture.size.width as u32, picture.size.height as u32);
-    png::PngEncoder::new_with_quality(&mut bytes, compression, filter)
-        .write_image(&picture.pixels, width, height, image::ExtendedColorType::Rgb8)
-        .map_err(|source| Error::Image { path: path.to_owned(), source })?;
-    write_atomic(path, &bytes)
 }
 
 /// Annotations of pictures `(file name, picture, objects)`, in COCO's form; ids start at 1, numbers have two decimals.

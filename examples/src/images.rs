@@ -1,7 +1,9 @@
 //! Finding, decoding and preparing images.
 
 use crate::error::{Error, Result};
-use image::ImageError;
+use crate::output::write_atomic;
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{ExtendedColorType, ImageEncoder, ImageError};
 use std::path::{Path, PathBuf};
 pub use yolo_model::data::Picture;
 use yolo_model::{ImageSize, LetterboxTransform, letterbox, to_planar_f32};
@@ -43,6 +45,19 @@ pub fn decode(path: &Path) -> Result<Picture> {
         ImageError::IoError(source) => Error::io(path)(source),
         source => Error::Image { path: path.to_owned(), source },
     })
+}
+
+/// Writes a picture as PNG.
+///
+/// # Errors
+/// Names the file.
+pub fn write_png(path: &Path, picture: &Picture, compression: CompressionType) -> Result<()> {
+    let (width, height) = (picture.size.width as u32, picture.size.height as u32);
+    let mut bytes = Vec::new();
+    PngEncoder::new_with_quality(&mut bytes, compression, FilterType::Adaptive)
+        .write_image(&picture.pixels, width, height, ExtendedColorType::Rgb8)
+        .map_err(|error| Error::io(path)(std::io::Error::other(error)))?;
+    write_atomic(path, &bytes)
 }
 
 /// The network's input for a picture: letterboxed, planar RGB in `[0, 1]`; and how it was placed.

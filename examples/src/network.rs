@@ -99,8 +99,7 @@ impl Model {
     /// # Errors
     /// If the graph has none.
     pub fn head(&self) -> Result<Head> {
-        let head = self.graph.head().ok_or_else(|| Error::NoHead { name: self.graph.name().to_owned() })?;
-        Ok(Head { class_count: head.classes, anchors: head.anchors.clone(), strides: head.strides.clone() })
+        head_of(&self.graph)
     }
 
     /// A network of `program`, which was lowered from this model.
@@ -119,6 +118,15 @@ impl Model {
         program.metadata.extend(entries.map(|(key, value)| (key.to_owned(), value)));
         Ok(Network { program, head, class_names: self.class_names.clone(), size })
     }
+}
+
+/// The head of a graph, as decoding and training want it.
+///
+/// # Errors
+/// If it has none.
+pub fn head_of(graph: &Graph) -> Result<Head> {
+    let head = graph.head().ok_or_else(|| Error::NoHead { name: graph.name().to_owned() })?;
+    Ok(Head { class_count: head.classes, anchors: head.anchors.clone(), strides: head.strides.clone() })
 }
 
 fn stem(path: &Path) -> &str {

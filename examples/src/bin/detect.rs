@@ -6,12 +6,12 @@ use clap::Parser;
 use examples::arguments::{parse_image_size, parse_unit};
 use examples::error::{Error, Result, exit};
 use examples::icraft::dump::Dump;
-use examples::images::{Picture, decode, list_images, prepare};
+use examples::images::{decode, list_images, prepare, write_png};
 use examples::network::{Network, find_weights};
 use examples::npy::npy;
 use examples::output::{create_folder, print, write_atomic};
 use examples::workers::skip_bad;
-use image::{ImageEncoder, codecs::png::PngEncoder};
+use image::codecs::png::CompressionType;
 use ptq::Fusion;
 use quant_core::Executor;
 use serde_json::json;
@@ -96,7 +96,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         let mut detections = network.detections(&executor, &nms)?;
         detections.iter_mut().for_each(|d| d.bbox = transform.to_source(d.bbox));
         draw_detections(&mut picture.pixels, picture.size, &detections, &network.class_names)?;
-        write_png(&arguments.out.join(format!("{name}.png")), &picture)?;
+        write_png(&arguments.out.join(format!("{name}.png")), &picture, CompressionType::default())?;
         if arguments.json {
             reports.push(report(path, &detections, &network.class_names));
         } else {
@@ -156,15 +156,6 @@ fn print_detections(path: &Path, detections: &[Detection], names: &[String]) -> 
         print(format_args!("  {class:<16} {:.3}  [{x1:.1}, {y1:.1}, {x2:.1}, {y2:.1}]", d.score))?;
     }
     Ok(())
-}
-
-fn write_png(path: &Path, picture: &Picture) -> Result<()> {
-    let bad = |error| Error::io(path)(std::io::Error::other(error));
-    let (width, height) = (picture.size.width as u32, picture.size.height as u32);
-    let mut bytes = Vec::new();
-    let encoder = PngEncoder::new(&mut bytes);
-    encoder.write_image(&picture.pixels, width, height, image::ExtendedColorType::Rgb8).map_err(bad)?;
-    write_atomic(path, &bytes)
 }
 
 /// Runs the network and writes every tensor as stored: f32, or integers with their quantiser in `tensors.json`.

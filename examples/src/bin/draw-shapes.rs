@@ -3,12 +3,13 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
-use examples::drawn::{Annotated, coco, save_png};
+use examples::drawn::{Annotated, coco};
 use examples::error::{Result, exit};
-use examples::images::Picture;
+use examples::images::{Picture, write_png};
 use examples::output::{check_writable, create_folder, print, write_atomic};
 use examples::progress::bar;
 use examples::shapes::{CLASS_NAMES, draw};
+use image::codecs::png::CompressionType;
 use rayon::prelude::*;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,7 +44,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let pictures = (0..arguments.images).into_par_iter().map(|index| {
         let (picture, objects) = draw(&format!("{}-{index}", arguments.seed), arguments.side.into());
         let name = format!("{}-{index:05}.png", arguments.seed);
-        save_png(&folder.join(&name), &picture)?;
+        write_png(&folder.join(&name), &picture, CompressionType::Best)?;
         drawing.inc(1);
         let annotated = |object: examples::shapes::Object| Annotated {
             class: object.class,

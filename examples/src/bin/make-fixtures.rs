@@ -4,11 +4,12 @@
 
 use clap::Parser;
 use examples::demo;
-use examples::drawn::{Annotated, coco, save_png};
+use examples::drawn::{Annotated, coco};
 use examples::error::{Error, Result, exit};
-use examples::images::Picture;
+use examples::images::{Picture, write_png};
 use examples::network::named_graph;
 use examples::output::{create_folder, print, write_atomic};
+use image::codecs::png::CompressionType;
 use nn_graph::write_safetensors;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -67,5 +68,7 @@ fn draw_all(set: &str, count: usize) -> Vec<(String, Picture)> {
 
 fn save_all(folder: &Path, pictures: &[(String, Picture)]) -> Result<()> {
     create_folder(folder)?;
-    pictures.iter().try_for_each(|(name, picture)| save_png(&folder.join(name), picture))
+    pictures
+        .iter()
+        .try_for_each(|(name, picture)| write_png(&folder.join(name), picture, CompressionType::Best))
 }

@@ -6,18 +6,18 @@ use super::trainer::{Task, Trainer};
 use crate::arguments::thread_count;
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
-use crate::network::{Model, find_weights, named_graph};
+use crate::network::{Model, find_weights, head_of, named_graph};
 use crate::output::{check_writable, create_folder, note, print, write_atomic};
 use crate::progress::bar;
 use crate::run::{Options, evaluate};
-use nn_graph::{Checkpoint, Params, write_safetensors};
+use nn_graph::{Checkpoint, Graph, Params, write_safetensors};
 use ptq::{Fusion, lower_float};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 use yolo_model::data::{BatchParams, Batches, Samples};
-use yolo_model::{Head, NmsParams, Progress, TrainingState, initial_params};
+use yolo_model::{NmsParams, Progress, TrainingState, initial_params};
 
 /// A training whose data is open.
 struct Run<'a> {
@@ -36,15 +36,9 @@ struct Run<'a> {
 pub fn train(arguments: &TrainArguments) -> Result<()> {
     check_writable(&arguments.out)?;
     let graph = named_graph(&arguments.model)?;
-    let found = graph.head().ok_or_else(|| Error::NoHead { name: graph.name().to_owned() })?;
-    let head =
-        Head { class_count: found.classes, anchors: found.anchors.clone(), strides: found.strides.clone() };
+    let head = head_of(&graph)?;
     let run = Run::open(arguments, head.class_count)?;
     let steps = run.samples.len().div_ceil(arguments.batch.into()) as u64;
-    let params = match &arguments.weights {
-        Some(path) => started(&find_weights(path))?,
-        None => initial_params(&graph, &head, arguments.seed),
-    };
     let task = Task {
         size: arguments.imgsz,
         decay: arguments.decay,
@@ -62,6 +56,10 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
             let value = arguments.out.display().to_string();
             return Err(Error::Argument { option: "--out", value, expected });
         }
+        let params = match &arguments.weights {
+            Some(path) => started(&find_weights(path))?,
+            None => initial_params(&task.graph, &task.head, arguments.seed),
+        };
         Trainer::new(task, &params)?
     };
     create_folder(&arguments.out)?;
@@ -123,8 +121,10 @@ impl<'a> Run<'a> {
             trainer.progress.epochs += 1;
             let done = trainer.progress.epochs;
             let due = done.is_multiple_of(self.arguments.val_every) || done == self.arguments.epochs;
-            let ap = if due { Some(self.evaluate(trainer)?) } else { None };
-            self.keep(trainer, ap)?;
+            let mut state = trainer.state()?;
+            let ap = if due { Some(self.evaluate(trainer.graph(), &state.average)?) } else { None };
+            self.keep(trainer.graph().name(), &mut state, ap)?;
+            trainer.progress = state.progress;
             let seconds = start.elapsed().as_secs_f64();
             epochs.push(Epoch { epoch: done, steps: trainer.progress.steps, losses, rate, ap, seconds });
             log::write(&log_path, &epochs)?;
@@ -166,12 +166,12 @@ impl<'a> Run<'a> {
     }
 
     /// AP and AP50 of the averaged network.
-    fn evaluate(&self, trainer: &Trainer) -> Result<[f64; 2]> {
-        let model = self.model(trainer)?;
+    fn evaluate(&self, graph: &Graph, average: &Params) -> Result<[f64; 2]> {
+        let model = self.model(graph, average)?;
         let program = lower_float(&model.graph, &model.params, Fusion::Fused)?;
         let network = model.network(program, self.arguments.imgsz)?;
         let options = Options {
-            nms: NmsParams { confidence: 0.001, iou: 0.6, ..NmsParams::default() },
+            nms: NmsParams::default(),
             threads: thread_count(self.arguments.threads),
             skip_bad: false,
             samples: 0,
@@ -182,9 +182,9 @@ impl<'a> Run<'a> {
         Ok([summary.ap, summary.ap50])
     }
 
-    fn model(&self, trainer: &Trainer) -> Result<Model> {
+    fn model(&self, graph: &Graph, average: &Params) -> Result<Model> {
         let wrong = |source| Error::Model { path: self.arguments.model.clone().into(), source };
-        let (graph, params) = trainer.graph().fold_batch_norm(&trainer.average()?).map_err(wrong)?;
+        let (graph, params) = graph.fold_batch_norm(average).map_err(wrong)?;
         Ok(Model {
             graph,
             params,
@@ -194,22 +194,22 @@ impl<'a> Run<'a> {
     }
 
     /// Writes the state, and the averaged parameters.
-    fn keep(&self, trainer: &mut Trainer, ap: Option<[f64; 2]>) -> Result<()> {
-        let metadata = BTreeMap::from([("model".to_owned(), trainer.graph().name().to_owned())]);
-        let save = |name: &str, params: &Params| {
+    fn keep(&self, model: &str, state: &mut TrainingState<Progress>, ap: Option<[f64; 2]>) -> Result<()> {
+        let metadata = BTreeMap::from([("model".to_owned(), model.to_owned())]);
+        let save = |name: &str| {
             let path = self.path(name);
-            write_safetensors(&path, params, &metadata).map_err(|error| Error::model(&path)(error.into()))
+            let written = write_safetensors(&path, &state.average, &metadata);
+            written.map_err(|error| Error::model(&path)(error.into()))
         };
-        let average = trainer.average()?;
         // YOLOv5's fitness.
         if let Some(fitness) = ap.map(|[ap, ap50]| 0.9 * ap + 0.1 * ap50)
-            && fitness > trainer.progress.best
+            && fitness > state.progress.best
         {
-            (trainer.progress.best, trainer.progress.best_epoch) = (fitness, trainer.progress.epochs);
-            save("best.safetensors", &average)?;
+            save("best.safetensors")?;
+            (state.progress.best, state.progress.best_epoch) = (fitness, state.progress.epochs);
         }
-        save("last.safetensors", &average)?;
-        write_atomic(&self.path("last.state"), &trainer.state()?.to_bytes()?)
+        save("last.safetensors")?;
+        write_atomic(&self.path("last.state"), &state.to_bytes()?)
     }
 }
 

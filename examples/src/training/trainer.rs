@@ -83,18 +83,10 @@ impl Trainer {
         let optimizer = optimizer.map_err(|error| yolo_model::Error::State { reason: error.to_string() })?;
         Ok(TrainingState {
             network: self.network.to_params()?,
-            average: self.average()?,
+            average: self.average.network().to_params()?,
             optimizer: optimizer.to_vec(),
             progress: self.progress,
         })
-    }
-
-    /// Parameters of the network's average.
-    ///
-    /// # Errors
-    /// If the device fails.
-    pub fn average(&self) -> Result<Params> {
-        Ok(self.average.network().to_params()?)
     }
 
     /// The graph that is trained.

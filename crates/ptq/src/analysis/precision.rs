@@ -87,7 +87,7 @@ impl Quantizers {
 
     fn narrow_tensors(&self, layer: &Layer, config: &mut QuantConfig) {
         for tensor in [&layer.name, &layer.result] {
-            let wide = matches!(config.formats.get(tensor), Some(Format::I16(_)));
+            let wide = config.formats.get(tensor).is_some_and(Format::is_wide);
             if let (true, Some(&narrow)) = (wide, self.narrow.formats.get(tensor)) {
                 config.formats.insert(tensor.clone(), narrow);
             }

@@ -87,16 +87,12 @@ impl<'a, H: Hook + ?Sized> Walk<'a, H> {
             }
             Op::BatchNorm { epsilon } => {
                 let (weight, bias) = (self.vector(node, "weight")?, self.vector(node, "bias")?);
+                let x = self.input(node, 0)?;
                 #[cfg(feature = "train")]
-                if self.statistics.is_some() {
-                    let x = self.input(node, 0)?;
-                    let statistics = self.statistics.as_deref_mut();
-                    return statistics
-                        .ok_or_else(|| missing(&node.name))
-                        .map(|statistics| statistics.normalise(&node.name, x, weight, bias, *epsilon));
+                if let Some(statistics) = self.statistics.as_deref_mut() {
+                    return Ok(statistics.normalise(&node.name, x, weight, bias, *epsilon));
                 }
-                let statistics = self.running_statistics(node)?;
-                operators::normalise(self.input(node, 0)?, statistics, weight, bias, *epsilon)
+                operators::normalise(x, self.running_statistics(node)?, weight, bias, *epsilon)
             }
             Op::Activation(kind) => operators::activate(self.input(node, 0)?, *kind),
             Op::Add => self.input(node, 0)? + self.input(node, 1)?,

@@ -1,6 +1,7 @@
 //! Parameters before training.
 
 use crate::Head;
+use crate::head::BOX_VALUES;
 use nn_graph::{Graph, Op, Params, Tensor, formula_uniform};
 
 /// Parameters to start training with, the same for the same seed on every machine: weights and biases of convolutions uniform in
@@ -52,8 +53,10 @@ fn detection_biases(graph: &Graph, head: &Head, params: &mut Params) {
         let objectness = (8.0 / (side * side)).ln();
         let classes = (0.6 / (head.class_count as f64 - 0.99999)).ln();
         for values in bias.data_mut().chunks_exact_mut(head.values_per_anchor()) {
-            values[4] = (f64::from(values[4]) + objectness) as f32;
-            values[5..].iter_mut().for_each(|value| *value = (f64::from(*value) + classes) as f32);
+            let (box_values, class_values) = values.split_at_mut(BOX_VALUES);
+            let objectness_value = &mut box_values[BOX_VALUES - 1];
+            *objectness_value = (f64::from(*objectness_value) + objectness) as f32;
+            class_values.iter_mut().for_each(|value| *value = (f64::from(*value) + classes) as f32);
         }
     }
 }
