@@ -1,7 +1,7 @@
 //! Pictures of shapes with annotations, drawn by a seeded generator: a task for small detectors.
 //!
 //! A picture belongs to its name alone. On a background of a gradient and thin lines lie 2 to 9 shapes of six classes, turned by any angle, from a
-//! fourteenth to half of the picture's side, in colours that may be near to the background's. Later ones hide earlier ones. Noise lies over everything.
+//! fourteenth to half of the picture's side, in colours that may be near to the background's. Later ones hide earlier ones. Specks lie over everything.
 
 use crate::images::Picture;
 use crate::stream::Stream;
@@ -26,6 +26,11 @@ pub struct Object {
 const SEEN: f64 = 0.3;
 /// Pixels that an object has at least.
 const LEAST: usize = 20;
+
+/// Largest share of pixels with a speck: noise on few pixels makes small files, where noise on all would not compress.
+const MOST_SPECKS: f64 = 0.15;
+/// Standard deviation of a speck's colour from what it lies on.
+const SPECK: f64 = 40.0;
 
 /// A shape to be drawn.
 struct Shape {
@@ -91,16 +96,16 @@ pub fn draw(name: &str, side: usize) -> (Picture, Vec<Object>) {
         .collect();
     let count = stream.within(2.0, 10.0) as usize;
     let shapes: Vec<Shape> = (0..count).map(|_| Shape::random(&mut stream, length)).collect();
-    let noise = stream.within(2.0, 22.0);
+    let specks = stream.within(0.0, MOST_SPECKS);
     let mut tally = vec![Tally::default(); shapes.len()];
     let mut pixels = Vec::with_capacity(side * side * 3);
     for y in 0..side {
         for x in 0..side {
             let background = background((x, y), length, [from, to], &scratches);
             let colour = pixel((x, y), background, &shapes, &mut tally);
-            pixels.extend(
-                colour.map(|value| (value + noise * stream.normal()).round().clamp(0.0, 255.0) as u8),
-            );
+            let speck = stream.next() < specks;
+            let mut shifted = |value: f64| if speck { value + SPECK * stream.normal() } else { value };
+            pixels.extend(colour.map(|value| shifted(value).round().clamp(0.0, 255.0) as u8));
         }
     }
     let objects = shapes.iter().zip(&tally).filter_map(|(shape, tally)| tally.object(shape.class));

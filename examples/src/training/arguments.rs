@@ -4,7 +4,7 @@ use crate::arguments::{parse_image_size, parse_unit};
 use burn::tensor::Device;
 use std::path::PathBuf;
 use yolo_model::data::Augmentation;
-use yolo_model::{Decay, ImageSize, Schedule, Warmup};
+use yolo_model::{Decay, Head, ImageSize, LossConfig, Schedule, Warmup};
 
 /// Where tensors are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -76,6 +76,15 @@ pub struct TrainArguments {
     /// Epochs in which rates rise, but at least 100 steps; 0 for none
     #[arg(long, default_value_t = 3.0)]
     pub warmup: f64,
+    /// Weight of the boxes' loss, before it is scaled to levels as YOLOv5 does
+    #[arg(long = "box", default_value_t = 0.05)]
+    pub box_weight: f64,
+    /// Weight of the objectness, before it is scaled to levels and the size of the input
+    #[arg(long = "obj", default_value_t = 1.0)]
+    pub objectness_weight: f64,
+    /// Weight of the classes, before it is scaled to levels and classes
+    #[arg(long = "cls", default_value_t = 0.5)]
+    pub class_weight: f64,
     /// Share of mosaics among the training images
     #[arg(long, default_value = "1", value_parser = parse_unit::<f64>)]
     pub mosaic: f64,
@@ -121,6 +130,18 @@ impl TrainArguments {
                 biases: 0.1,
                 momentum: 0.8,
             },
+        }
+    }
+
+    /// The loss of a head's outputs.
+    #[must_use]
+    pub fn loss(&self, head: &Head) -> LossConfig {
+        let usual = LossConfig::scaled(head, self.imgsz);
+        LossConfig {
+            box_weight: usual.box_weight * self.box_weight / 0.05,
+            objectness_weight: usual.objectness_weight * self.objectness_weight,
+            class_weight: usual.class_weight * self.class_weight / 0.5,
+            ..usual
         }
     }
 

@@ -42,6 +42,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     let task = Task {
         size: arguments.imgsz,
         decay: arguments.decay,
+        loss: arguments.loss(&head),
         schedule: arguments.schedule(steps),
         device: arguments.device.device(),
         graph,

@@ -27,6 +27,8 @@ pub struct Task {
     pub size: ImageSize,
     /// Decay of weights.
     pub decay: f64,
+    /// Its loss.
+    pub loss: LossConfig,
     /// Rates.
     pub schedule: Schedule,
     /// Where it is trained.
@@ -54,7 +56,7 @@ impl Trainer {
         let network = Network::new(&task.graph, params, &task.device)?;
         let (optimizer, rates) = sgd(&network, task.decay);
         let average = Ema::new(&network, 0, AVERAGE[0], AVERAGE[1]);
-        let loss = DetectionLoss::new(&task.head, LossConfig::scaled(&task.head, task.size))?;
+        let loss = DetectionLoss::new(&task.head, task.loss.clone())?;
         Ok(Self { task, network, average, optimizer, rates, loss, progress: Progress::default() })
     }
 
