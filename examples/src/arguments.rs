@@ -33,7 +33,7 @@ pub fn parse_unit<T: FromStr + PartialOrd + From<u8>>(text: &str) -> std::result
 }
 
 /// What to evaluate on, and how.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct EvaluationArguments {
     /// Folder of the images to evaluate on [default: $YOLO_ASSETS/coco/val206]
     #[arg(long)]

@@ -34,6 +34,10 @@ pub enum Error {
     #[cfg(feature = "train")]
     #[error(transparent)]
     Training(#[from] yolo_model::NetworkError),
+    /// What is wrong with a schedule, a grid or a mask.
+    #[cfg(feature = "train")]
+    #[error(transparent)]
+    Qat(#[from] qat_inq::Error),
     /// A loss that is no number.
     #[error(
         "the loss is no number at step {step}, in epoch {epoch}, for images {images:?} of the list; what was kept before stays"
@@ -279,10 +283,18 @@ pub enum Error {
         source: AnalysisError,
     },
     /// What an interrupted run has left is of another one.
-    #[error("{}: not the state of this analysis; repeat its options, or start anew without --resume or in another folder", path.display())]
+    #[error("{}: not the state of this work; repeat its options, or start anew without --resume or in another folder", path.display())]
     OtherState {
         /// The file or folder.
         path: PathBuf,
+    },
+    /// Frozen weights that left their grid, which no training should bring about.
+    #[error("{count} frozen weights are not on their grid after the stage of ratio {ratio}")]
+    OffGrid {
+        /// How many.
+        count: usize,
+        /// The stage's ratio.
+        ratio: f64,
     },
     /// Files are not those of an analysis any more.
     #[error("the {what} have changed since the analysis; repeat it")]

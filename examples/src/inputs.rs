@@ -8,6 +8,21 @@ use crate::summary::Inputs;
 use std::path::{Path, PathBuf};
 use yolo_model::ImageSize;
 
+/// Folder of the images to evaluate on, and their annotations: what was given, else the demonstration's or the assets'.
+///
+/// # Errors
+/// [`crate::error::Error::Missing`] names the option that is needed.
+pub fn evaluation_paths(
+    given: &EvaluationArguments,
+    demonstration: bool,
+) -> Result<(PathBuf, PathBuf)> {
+    if !demonstration {
+        return given.paths();
+    }
+    let or = |given: &Option<PathBuf>, name| given.clone().unwrap_or_else(|| demo::folder().join(name));
+    Ok((or(&given.images, "images"), or(&given.annotations, "annotations.json")))
+}
+
 /// Options that name what to work on, as they were given.
 pub struct Given<'a> {
     /// Checkpoint.
@@ -31,13 +46,7 @@ impl Given<'_> {
     /// [`crate::error::Error::Missing`] names the option that is needed.
     pub fn inputs(&self) -> Result<Inputs> {
         let found = ModelInputs::find(self.weights, self.model, self.size);
-        let (images, annotations) = if found.demonstration {
-            let or =
-                |given: &Option<PathBuf>, name| given.clone().unwrap_or_else(|| demo::folder().join(name));
-            (or(&self.evaluation.images, "images"), or(&self.evaluation.annotations, "annotations.json"))
-        } else {
-            self.evaluation.paths()?
-        };
+        let (images, annotations) = evaluation_paths(self.evaluation, found.demonstration)?;
         let calibration = match self.calibration_file {
             Some(file) => file.to_owned(),
             None => found.calibration_folder(self.calibration.map(Path::to_owned))?,

@@ -48,5 +48,7 @@ mod stream;
 pub mod summary;
 #[cfg(feature = "train")]
 pub mod training;
+#[cfg(feature = "train")]
+pub mod tuning;
 pub mod weights;
 pub mod workers;

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use yolo_model::{Detection, Head, HeadLevel, HeadValues, ImageSize, NmsParams, detect};
 
 /// A detector before lowering: BatchNorm folded, parameters checked.
+#[derive(Clone)]
 pub struct Model {
     /// The folded graph.
     pub graph: Graph,

@@ -46,7 +46,7 @@ pub use method::{Degenerate, Distribution, Method, MethodReport, Range};
 pub use moving_average::MovingAverage;
 pub use normalized::{
     AddRatios, InputShift, IntegerConv, IntegerConvConfig, MagnitudeHistogram, NormRatios, SaturationMethod,
-    SiluRatios, denormalize, has_own_ratio, normalize, shift_input,
+    SiluRatios, denormalize, has_own_ratio, normalize, ratio_groups, shift_input,
 };
 pub use order::{OrderReport, order_preserving};
 pub use parameters::{adjust_parameters, parameter};

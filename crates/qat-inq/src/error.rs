@@ -1,7 +1,7 @@
 //! What can be wrong with a schedule, a grid or a mask.
 
 /// Errors of this crate.
-#[derive(Debug, thiserror::Error, PartialEq)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// No stage at all.
@@ -49,6 +49,50 @@ pub enum Error {
         /// Rows.
         rows: usize,
     },
+    /// A grid or a mask of a parameter that the network does not have.
+    #[error("there is no parameter {parameter}: grids and masks are for another model")]
+    Missing {
+        /// Its name.
+        parameter: String,
+    },
+    /// A frozen weight that is no longer what it was.
+    #[error("value {index} of {parameter} is frozen at {expected} but has become {found}")]
+    Moved {
+        /// Name of the parameter.
+        parameter: String,
+        /// Its place in the parameter.
+        index: usize,
+        /// What it was.
+        expected: f32,
+        /// What it is.
+        found: f32,
+    },
+    /// A convolution in groups whose input channels have several steps.
+    #[error("{layer} is a convolution in groups that reads feature maps of different steps, for which there is no step of its weights")]
+    Groups {
+        /// Its name.
+        layer: String,
+    },
+    /// Learned steps of other quantisers.
+    #[error("{found:?} steps of feature maps and of weights can't be those of {expected:?}")]
+    Steps {
+        /// How many there should be, of feature maps and of weights.
+        expected: [usize; 2],
+        /// How many there are.
+        found: [usize; 2],
+    },
+    /// A parameter could not be copied from its device.
+    #[error("{parameter} can't be read from its device: {reason}")]
+    Device {
+        /// Name of the parameter.
+        parameter: String,
+        /// What the device says.
+        reason: String,
+    },
+    /// What placement and calibration find wrong.
+    #[cfg(feature = "train")]
+    #[error(transparent)]
+    Ptq(#[from] ptq::Error),
     /// Values that are NaN or infinite.
     #[error("{count} values are not finite")]
     NotFinite {

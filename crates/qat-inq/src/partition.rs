@@ -83,9 +83,10 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_told() {
-        assert_eq!(partition("w", &[f32::NAN, 1.0], None, 0.5, PAPER), Err(Error::NotFinite { count: 1 }));
+        let error = partition("w", &[f32::NAN, 1.0], None, 0.5, PAPER).unwrap_err();
+        assert!(matches!(error, Error::NotFinite { count: 1 }));
         let error = partition("w", &[1.0, 2.0], Some(&[true]), 0.5, PAPER).unwrap_err();
-        assert_eq!(error, Error::Mask { parameter: "w".into(), expected: 1, found: 2 });
+        assert!(matches!(error, Error::Mask { parameter, expected: 1, found: 2 } if parameter == "w"));
     }
 
     proptest! {

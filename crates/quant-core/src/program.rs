@@ -33,6 +33,18 @@ impl Format {
         }
     }
 
+    /// The same with another scale; [`Format::F32`] has none.
+    #[must_use]
+    pub fn with_scale(self, scale: f32) -> Self {
+        let with = |params| QuantParams { scale, ..params };
+        match self {
+            Format::F32 => Format::F32,
+            Format::I8(params) => Format::I8(with(params)),
+            Format::I12(params) => Format::I12(with(params)),
+            Format::I16(params) => Format::I16(with(params)),
+        }
+    }
+
     /// Lowest and highest integer; `None` for [`Format::F32`].
     #[must_use]
     pub fn range(&self) -> Option<(i32, i32)> {

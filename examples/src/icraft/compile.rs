@@ -42,6 +42,7 @@ pub struct Overrides {
 }
 
 /// A configuration whose model is loaded.
+#[derive(Clone)]
 pub struct Job {
     config: Config,
     /// The detector.
@@ -71,6 +72,33 @@ pub struct Written {
     pub stage: Stage,
     /// Its json; the raw file is beside it.
     pub json: PathBuf,
+}
+
+/// What is known before the first stage.
+#[derive(Clone)]
+pub struct Calibrated {
+    parsed: Network,
+    /// Of feature maps.
+    pub measured: Saturations,
+    /// Saturation points of normalised weights by name of the parameter, of every output channel, where they are given.
+    pub saturations: BTreeMap<String, Vec<f32>>,
+}
+
+impl Calibrated {
+    /// The same with other saturation points of weights.
+    #[must_use]
+    pub fn with_saturations(&self, saturations: BTreeMap<String, Vec<f32>>) -> Self {
+        Self { saturations, ..self.clone() }
+    }
+}
+
+/// The stages before integers.
+pub struct Front<'j> {
+    optimized: Network,
+    normed: Network,
+    /// Parameters of both.
+    params: [Params; 2],
+    ratios: &'j NormRatios,
 }
 
 /// What the stages left.
@@ -163,38 +191,43 @@ impl Job {
     /// # Errors
     /// All that can go wrong on the way; a stage's files are written whole or not at all.
     pub fn compile(&self) -> Result<Compiled> {
-        let Model { graph, params, .. } = &self.model;
-        let generation = self.config.generation;
-        let mut parsed = describe(graph, &self.name, [self.size.height, self.size.width], generation)?;
-        parsed.attributes.insert(NOTES.to_owned(), self.notes()?);
         // Before anything is written: images are what fails most.
+        let calibrated = self.calibrate()?;
+        let ratios = self.ratios(&calibrated.measured)?;
+        self.compile_with(&calibrated, &self.model.params, &ratios)
+    }
+
+    /// What has to be known before the first stage: measured on the images, or read from logs.
+    ///
+    /// # Errors
+    /// An image that can't be read, or a log that does not fit.
+    pub fn calibrate(&self) -> Result<Calibrated> {
+        let sides = [self.size.height, self.size.width];
+        let mut parsed = describe(&self.model.graph, &self.name, sides, self.config.generation)?;
+        parsed.attributes.insert(NOTES.to_owned(), self.notes()?);
         let measured = self.measured(&parsed)?;
         let saturations = self.weight_saturations(&parsed)?;
-        let mut written = vec![self.write(Stage::Parsed, &parsed, &payloads(&parsed, params)?)?];
+        Ok(Calibrated { parsed, measured, saturations })
+    }
 
-        let shift =
-            InputShift { scale: 1.0 / f64::from(self.transform.scale), offset: self.transform.offset.into() };
-        let optimized_params = reordered(graph, shift_input(graph, params, shift)?, &self.transform.order);
-        let mut optimized = parsed;
-        transformed(&mut optimized, &self.transform);
-        written.push(self.write(Stage::Optimized, &optimized, &payloads(&optimized, &optimized_params)?)?);
+    /// Runs the three stages with other parameters than the model's, and other ratios than those of saturation points, and writes their files.
+    ///
+    /// # Errors
+    /// As [`Job::compile`].
+    pub fn compile_with(
+        &self,
+        calibrated: &Calibrated,
+        params: &Params,
+        ratios: &NormRatios,
+    ) -> Result<Compiled> {
+        let parsed = &calibrated.parsed;
+        let mut written = vec![self.write(Stage::Parsed, parsed, &payloads(parsed, params)?)?];
+        let front = self.front(calibrated, params, ratios)?;
+        let Front { optimized, normed, params: [optimized_params, params], .. } = &front;
+        written.push(self.write(Stage::Optimized, optimized, &payloads(optimized, optimized_params)?)?);
+        written.push(self.write(Stage::Normed, normed, &payloads(normed, params)?)?);
 
-        let ratios = self.ratios(&measured)?;
-        let by_name: BTreeMap<&str, &[f32]> =
-            graph.tensors().map(|id| (graph.node(id).name.as_str(), ratios.channels(id))).collect();
-        let params = normalize(graph, &optimized_params, &ratios)?;
-        let normed = normalized(optimized, |name| by_name.get(name).copied());
-        written.push(self.write(Stage::Normed, &normed, &payloads(&normed, &params)?)?);
-
-        let source = Normalized {
-            model: &self.model,
-            network: &normed,
-            params: [&optimized_params, &params],
-            ratios: &ratios,
-            largest: &measured.channels,
-            saturations,
-        };
-        let mut network = IntegerNetwork::new(source, self.integer_config(), self.simulation)?;
+        let mut network = self.integers(calibrated, &front)?;
         let reconstructed = match &self.reconstruct {
             Some(how) => {
                 let images: Vec<&PathBuf> = self.parts.iter().flatten().collect();
@@ -204,8 +237,57 @@ impl Job {
         };
         let Stored { network: quantized, payloads, clipped, weights } = network.stored()?;
         written.push(self.write(Stage::Quantized, &quantized, &payloads)?);
-        write_logs(&self.logs, &quantized, (&params, &measured, network.saturations()), self.bits)?;
+        let logged = (params, &calibrated.measured, network.saturations());
+        write_logs(&self.logs, &quantized, logged, self.bits)?;
         Ok(Compiled { written, reconstructed, clipped, weights })
+    }
+
+    /// The stages before integers.
+    ///
+    /// # Errors
+    /// Parameters that are missing.
+    pub fn front<'j>(
+        &self,
+        calibrated: &Calibrated,
+        params: &Params,
+        ratios: &'j NormRatios,
+    ) -> Result<Front<'j>> {
+        let graph = &self.model.graph;
+        let shifted = shift_input(graph, params, self.input_shift())?;
+        let optimized_params = reordered(graph, shifted, &self.transform.order);
+        let mut optimized = calibrated.parsed.clone();
+        transformed(&mut optimized, &self.transform);
+        let by_name: BTreeMap<&str, &[f32]> =
+            graph.tensors().map(|id| (graph.node(id).name.as_str(), ratios.channels(id))).collect();
+        let params = normalize(graph, &optimized_params, ratios)?;
+        let normed = normalized(optimized.clone(), |name| by_name.get(name).copied());
+        Ok(Front { optimized, normed, params: [optimized_params, params], ratios })
+    }
+
+    /// The convolutions as integers.
+    ///
+    /// # Errors
+    /// Parameters that are missing or not finite.
+    pub fn integers<'j>(
+        &'j self,
+        calibrated: &'j Calibrated,
+        front: &'j Front<'j>,
+    ) -> Result<IntegerNetwork<'j>> {
+        let source = Normalized {
+            model: &self.model,
+            network: &front.normed,
+            params: [&front.params[0], &front.params[1]],
+            ratios: front.ratios,
+            largest: &calibrated.measured.channels,
+            saturations: calibrated.saturations.clone(),
+        };
+        IntegerNetwork::new(source, self.integer_config(), self.simulation)
+    }
+
+    /// What the first convolutions read instead of the image.
+    #[must_use]
+    pub fn input_shift(&self) -> InputShift {
+        InputShift { scale: 1.0 / f64::from(self.transform.scale), offset: self.transform.offset.into() }
     }
 
     /// Measured on the images, or read from a log that a run before has left.
@@ -273,7 +355,8 @@ impl Job {
     }
 
     /// The ratio of the input: that of centred pixels, or for 16 bits 1/31, the most that the hardware can hold.
-    fn input_ratio(&self) -> f32 {
+    #[must_use]
+    pub fn input_ratio(&self) -> f32 {
         match (self.config.generation, self.bits) {
             (_, 16) => 1.0 / 31.0,
             (Generation::Legacy, _) => 1.0,
@@ -282,15 +365,30 @@ impl Job {
         }
     }
 
-    fn ratios(&self, measured: &Saturations) -> Result<NormRatios> {
-        let graph = &self.model.graph;
-        Ok(NormRatios::new(graph, |id| {
-            let node = graph.node(id);
-            if matches!(node.op, Op::Input { .. }) {
-                return Ok(self.input_ratio());
-            }
-            let saturation = measured.saturation.get(&node.name).copied().unwrap_or(0.0);
+    /// The ratios that saturation points lead to.
+    ///
+    /// # Errors
+    /// A saturation point that is not finite.
+    pub fn ratios(&self, measured: &Saturations) -> Result<NormRatios> {
+        self.ratios_of(|name| {
+            let saturation = measured.saturation.get(name).copied().unwrap_or(0.0);
             Ok(norm_ratio(saturation, self.bits, self.convention())?)
+        })
+    }
+
+    /// Ratios by name of the tensor; that of the image is the hardware's.
+    ///
+    /// # Errors
+    /// Those of `ratio`, and one that is not positive and finite.
+    pub fn ratios_of(
+        &self,
+        ratio: impl Fn(&str) -> std::result::Result<f32, ptq::Error>,
+    ) -> Result<NormRatios> {
+        let graph = &self.model.graph;
+        let is_image = |node: &nn_graph::Node| matches!(node.op, Op::Input { .. });
+        Ok(NormRatios::new(graph, |id| match graph.node(id) {
+            node if is_image(node) => Ok(self.input_ratio()),
+            node => ratio(&node.name),
         })?)
     }
 
@@ -303,6 +401,12 @@ impl Job {
             weights,
             rounding: Rounding::HalfAway,
         }
+    }
+
+    /// The same, with all files in one folder.
+    #[must_use]
+    pub fn in_folder(&self, folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), logs: folder.to_owned(), ..self.clone() }
     }
 
     /// The folder of json and raw files.

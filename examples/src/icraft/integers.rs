@@ -90,6 +90,13 @@ impl<'j> IntegerNetwork<'j> {
         &self.saturations
     }
 
+    /// Scales of a convolution's normalised weights, by output channel.
+    #[must_use]
+    pub fn weight_scales(&self, convolution: &str) -> Option<Vec<f32>> {
+        let scales = self.scales.get(convolution)?;
+        Some(scales.weights.iter().map(|scale: &MantissaScale| scale.real() as f32).collect())
+    }
+
     /// Chooses weights and biases so that outputs of convolutions come near to those of the float network on images.
     ///
     /// # Errors
@@ -174,8 +181,7 @@ impl Adjustable for IntegerNetwork<'_> {
 
     fn grid(&self, convolution: &str) -> Result<WeightGrid> {
         let weights = self.param(convolution, "weight")?.to_vec();
-        let scales = self.scales.get(convolution).map_or(&[][..], |scales| &scales.weights);
-        let scales = scales.iter().map(|scale: &MantissaScale| scale.real() as f32).collect();
+        let scales = self.weight_scales(convolution).unwrap_or_default();
         let limit = (1 << (self.config.bits - 1)) - 1;
         Ok(WeightGrid { weights, scales, bounds: [-limit, limit] })
     }

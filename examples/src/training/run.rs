@@ -2,7 +2,7 @@
 
 use super::arguments::TrainArguments;
 use super::log::{self, Epoch};
-use super::trainer::{Task, Trainer};
+use super::trainer::{AVERAGE_OF, Task, Trainer};
 use crate::arguments::thread_count;
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
@@ -123,7 +123,7 @@ impl<'a> Run<'a> {
             let done = trainer.progress.epochs;
             let due = done.is_multiple_of(self.arguments.val_every) || done == self.arguments.epochs;
             let mut state = trainer.state()?;
-            let ap = if due { Some(self.evaluate(trainer.graph(), &state.average)?) } else { None };
+            let ap = if due { Some(self.evaluate(trainer.graph(), state.parameters_of(AVERAGE_OF)?)?) } else { None };
             self.keep(trainer.graph().name(), &mut state, ap)?;
             trainer.progress = state.progress;
             let seconds = start.elapsed().as_secs_f64();
@@ -197,19 +197,20 @@ impl<'a> Run<'a> {
     /// Writes the state, and the averaged parameters.
     fn keep(&self, model: &str, state: &mut TrainingState<Progress>, ap: Option<[f64; 2]>) -> Result<()> {
         let metadata = BTreeMap::from([("model".to_owned(), model.to_owned())]);
-        let save = |name: &str| {
+        let save = |name: &str, state: &TrainingState<Progress>| {
             let path = self.path(name);
-            let written = write_safetensors(&path, &state.average, &metadata);
-            written.map_err(|error| Error::model(&path)(error.into()))
+            let written = write_safetensors(&path, state.parameters_of(AVERAGE_OF)?, &metadata);
+            written.map_err(|error| Error::model(&path)(error.into()))?;
+            Ok::<_, Error>(())
         };
         // YOLOv5's fitness.
         if let Some(fitness) = ap.map(|[ap, ap50]| 0.9 * ap + 0.1 * ap50)
             && fitness > state.progress.best
         {
-            save("best.safetensors")?;
+            save("best.safetensors", state)?;
             (state.progress.best, state.progress.best_epoch) = (fitness, state.progress.epochs);
         }
-        save("last.safetensors")?;
+        save("last.safetensors", state)?;
         write_atomic(&self.path("last.state"), &state.to_bytes()?)
     }
 }

@@ -17,6 +17,11 @@ const STATISTICS_MOMENTUM: f64 = 0.03;
 /// Decay and time of the network's average.
 const AVERAGE: [f64; 2] = [0.9999, 2000.0];
 
+/// Names in the state.
+const NETWORK: &str = "network";
+/// As above.
+pub(super) const AVERAGE_OF: &str = "average";
+
 /// What stays the same during a training.
 pub struct Task {
     /// The network's graph, BatchNorm and all.
@@ -65,10 +70,11 @@ impl Trainer {
     /// # Errors
     /// If it is that of another network.
     pub fn resume(task: Task, state: TrainingState<Progress>) -> Result<Self> {
-        let mut trainer = Self::new(task, &state.network)?;
-        let average = Network::new(&trainer.task.graph, &state.average, &trainer.task.device)?;
+        let mut trainer = Self::new(task, state.parameters_of(NETWORK)?)?;
+        let average =
+            Network::new(&trainer.task.graph, state.parameters_of(AVERAGE_OF)?, &trainer.task.device)?;
         trainer.average = Ema::new(&average, state.progress.updates, AVERAGE[0], AVERAGE[1]);
-        let bytes = Bytes::from_bytes_vec(state.optimizer);
+        let bytes = Bytes::from_bytes_vec(state.optimizer_of(NETWORK)?.to_vec());
         let damaged = |reason: String| yolo_model::Error::State { reason };
         trainer.optimizer =
             trainer.optimizer.from_bytes(bytes).map_err(|error| damaged(error.to_string()))?;
@@ -84,9 +90,12 @@ impl Trainer {
         let optimizer = self.optimizer.into_bytes();
         let optimizer = optimizer.map_err(|error| yolo_model::Error::State { reason: error.to_string() })?;
         Ok(TrainingState {
-            network: self.network.to_params()?,
-            average: self.average.network().to_params()?,
-            optimizer: optimizer.to_vec(),
+            parameters: [
+                (NETWORK.to_owned(), self.network.to_params()?),
+                (AVERAGE_OF.to_owned(), self.average.network().to_params()?),
+            ]
+            .into(),
+            optimizers: [(NETWORK.to_owned(), optimizer.to_vec())].into(),
             progress: self.progress,
         })
     }

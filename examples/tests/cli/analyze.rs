@@ -105,7 +105,7 @@ fn a_state_of_another_analysis_is_refused() {
     succeed("analyze", &stop);
     let refused = |more: &[&str]| {
         let ended = run("analyze", &[&base[..], &["--resume"], more].concat());
-        ended.code == Some(2) && ended.stderr.contains("not the state of this analysis")
+        ended.code == Some(2) && ended.stderr.contains("not the state of this work")
     };
     for more in [
         &["--method", "max"][..],

@@ -17,5 +17,5 @@ mod saturation;
 
 pub use integer::{IntegerConv, IntegerConvConfig};
 pub use params::{InputShift, denormalize, normalize, shift_input};
-pub use ratios::{AddRatios, NormRatios, SiluRatios, has_own_ratio};
+pub use ratios::{AddRatios, NormRatios, SiluRatios, has_own_ratio, ratio_groups};
 pub use saturation::{MagnitudeHistogram, SaturationMethod};

@@ -37,18 +37,18 @@ pub fn has_own_ratio(op: &Op) -> bool {
 }
 
 impl NormRatios {
-    /// Takes the ratio of every tensor that [has its own](has_own_ratio) from `own`, and passes it on. Where additions, activations or outputs
-    /// read channels that come from several tensors, as behind a concatenation, these all get the largest of their ratios: there is one ratio for
-    /// all channels there.
+    /// Takes the ratio of every tensor that [has its own](has_own_ratio) from `own`, and passes it on. Tensors of a [group](ratio_groups) all get
+    /// the largest of their ratios.
     ///
     /// # Errors
     /// Those of `own`; [`Error::Step`] for a ratio that is not positive and finite.
     pub fn new(graph: &Graph, mut own: impl FnMut(TensorId) -> Result<f32, Error>) -> Result<Self, Error> {
         let mut ratio_of = vec![None; graph.nodes().len()];
-        for id in graph.tensors().filter(|&id| has_own_ratio(&graph.node(id).op)) {
-            ratio_of[id.index()] = Some(positive(own(id)?)?);
+        for group in ratio_groups(graph) {
+            let ratios = group.iter().map(|&id| positive(own(id)?)).collect::<Result<Vec<_>, _>>()?;
+            let largest = ratios.into_iter().fold(0.0, f32::max);
+            group.iter().for_each(|id| ratio_of[id.index()] = Some(largest));
         }
-        share(graph, &mut ratio_of);
         let mut channels: Vec<Vec<f32>> = Vec::with_capacity(graph.nodes().len());
         for id in graph.tensors() {
             let node = graph.node(id);
@@ -108,23 +108,32 @@ impl NormRatios {
     }
 }
 
-/// Gives tensors whose channels are read together by what wants one ratio the largest of theirs, until nothing changes any more.
-fn share(graph: &Graph, ratio_of: &mut [Option<f32>]) {
-    let mut groups: Vec<Vec<usize>> = Vec::new();
+/// Tensors with ratios of their own, in groups that have to have the same: where additions, activations or outputs read channels that come from several
+/// tensors, there is one ratio for all of them. Groups and their tensors are in the order of the graph.
+#[must_use]
+pub fn ratio_groups(graph: &Graph) -> Vec<Vec<TensorId>> {
+    let mut read_together: Vec<Vec<usize>> = Vec::new();
     for node in graph.nodes().iter().filter(|node| matches!(node.op, Op::Add | Op::Activation(_))) {
-        groups.extend(node.inputs.iter().map(|&input| sources(graph, input)));
+        read_together.extend(node.inputs.iter().map(|&input| sources(graph, input)));
     }
-    groups.extend(graph.outputs().iter().map(|&output| sources(graph, output)));
-    groups.retain(|group| group.len() > 1);
+    read_together.extend(graph.outputs().iter().map(|&output| sources(graph, output)));
+    // The group of a tensor is the first of its tensors.
+    let mut first_of: Vec<usize> = (0..graph.nodes().len()).collect();
     let mut changed = true;
     while std::mem::take(&mut changed) {
-        for group in &groups {
-            let largest = group.iter().filter_map(|&index| ratio_of[index]).fold(0.0, f32::max);
-            for &index in group {
-                changed |= ratio_of[index].replace(largest) != Some(largest);
+        for tensors in &read_together {
+            let first = tensors.iter().map(|&index| first_of[index]).min().unwrap_or_default();
+            for &index in tensors {
+                changed |= std::mem::replace(&mut first_of[index], first) != first;
             }
         }
     }
+    let mut groups: Vec<Vec<TensorId>> = vec![Vec::new(); graph.nodes().len()];
+    for id in graph.tensors().filter(|&id| has_own_ratio(&graph.node(id).op)) {
+        groups[first_of[id.index()]].push(id);
+    }
+    groups.retain(|group| !group.is_empty());
+    groups
 }
 
 /// The tensors with ratios of their own that the channels of a tensor come from, by index.

@@ -31,6 +31,18 @@ pub(super) enum Unit {
 }
 
 impl Samples {
+    /// Pictures without labels, for training that needs none.
+    ///
+    /// # Errors
+    /// [`DataError::NoImages`] if there are none.
+    pub fn unlabelled(images: Vec<PathBuf>) -> Result<Self> {
+        let entries: Vec<Entry> = images.into_iter().map(|path| Entry { path, labels: Vec::new() }).collect();
+        if entries.is_empty() {
+            return Err(DataError::NoImages { path: PathBuf::from("the list of images") });
+        }
+        Ok(Self { entries, unit: Unit::Pixels, class_count: 0, category_ids: None })
+    }
+
     /// Number of pictures, at least one.
     #[allow(clippy::len_without_is_empty, reason = "there is no empty data set")]
     pub fn len(&self) -> usize {

@@ -4,29 +4,25 @@ use crate::{Error, Result};
 use nn_graph::{Params, Tensor};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-/// Prefixes of tensors, and the names of what is no parameter.
-const NETWORK: &str = "network.";
-const AVERAGE: &str = "average.";
-const OPTIMIZER: &str = "optimizer";
+/// What optimizers' bytes are called, before their name, and where the progress is.
+const OPTIMIZER: &str = "optimizer:";
 const PROGRESS: &str = "progress";
 
 /// What a training needs to go on as if it had never stopped. `P` is how far it has come, and its settings: whatever the program wants back.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainingState<P> {
-    /// Parameters of the network.
-    pub network: Params,
-    /// Parameters of its average.
-    pub average: Params,
-    /// What the optimizer knows, as `ModuleOptimizer::into_bytes` gives it.
-    pub optimizer: Vec<u8>,
+    /// Parameters by what they are of: `network`, `average`, `masks`. These names have no dots.
+    pub parameters: BTreeMap<String, Params>,
+    /// What optimizers know, as `ModuleOptimizer::into_bytes` gives it, by name.
+    pub optimizers: BTreeMap<String, Vec<u8>>,
     /// How far it has come.
     pub progress: P,
 }
 
 impl<P: Serialize + DeserializeOwned> TrainingState<P> {
-    /// The bytes of a safetensors file: parameters as `network.NAME` and `average.NAME`, f32; `optimizer`, u8; the progress as JSON in the metadata.
+    /// The bytes of a safetensors file: parameters as `GROUP.NAME`, f32; optimizers as `optimizer:NAME`, u8; the progress as JSON in the metadata.
     ///
     /// # Errors
     /// [`Error::State`] if the progress can't be written as JSON.
@@ -34,14 +30,15 @@ impl<P: Serialize + DeserializeOwned> TrainingState<P> {
         let fault = |reason: String| Error::State { reason };
         let progress = serde_json::to_string(&self.progress).map_err(|error| fault(error.to_string()))?;
         let mut tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
-        for (prefix, params) in [(NETWORK, &self.network), (AVERAGE, &self.average)] {
+        for (group, params) in &self.parameters {
             tensors.extend(params.iter().map(|(name, tensor)| {
                 let bytes = tensor.data().iter().flat_map(|value| value.to_le_bytes()).collect();
-                (format!("{prefix}{name}"), Dtype::F32, tensor.shape().to_vec(), bytes)
+                (format!("{group}.{name}"), Dtype::F32, tensor.shape().to_vec(), bytes)
             }));
         }
-        let length = vec![self.optimizer.len()];
-        tensors.push((OPTIMIZER.to_owned(), Dtype::U8, length, self.optimizer.clone()));
+        tensors.extend(self.optimizers.iter().map(|(name, bytes)| {
+            (format!("{OPTIMIZER}{name}"), Dtype::U8, vec![bytes.len()], bytes.clone())
+        }));
         let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
             TensorView::new(*dtype, shape.clone(), bytes).map(|view| (name.as_str(), view))
         });
@@ -62,18 +59,37 @@ impl<P: Serialize + DeserializeOwned> TrainingState<P> {
         let progress = metadata.metadata().as_ref().and_then(|entries| entries.get(PROGRESS));
         let progress = progress.ok_or_else(|| fault("it has no progress".to_owned()))?;
         let progress = serde_json::from_str(progress).map_err(|error| fault(error.to_string()))?;
-        let (mut network, mut average) = (Params::new(), Params::new());
-        let mut optimizer = None;
+        let mut state = Self { parameters: BTreeMap::new(), optimizers: BTreeMap::new(), progress };
         for (name, view) in file.iter() {
-            match (name.strip_prefix(NETWORK), name.strip_prefix(AVERAGE)) {
-                (Some(name), _) => drop(network.insert(name.to_owned(), tensor(name, &view)?)),
-                (_, Some(name)) => drop(average.insert(name.to_owned(), tensor(name, &view)?)),
-                _ if name == OPTIMIZER => optimizer = Some(view.data().to_vec()),
+            match (name.strip_prefix(OPTIMIZER), name.split_once('.')) {
+                (Some(name), _) => drop(state.optimizers.insert(name.to_owned(), view.data().to_vec())),
+                (None, Some((group, parameter))) => {
+                    let value = tensor(name, &view)?;
+                    let params = state.parameters.entry(group.to_owned()).or_default();
+                    params.insert(parameter.to_owned(), value);
+                }
                 _ => return Err(fault(format!("it has a tensor {name}, which no training wrote"))),
             }
         }
-        let optimizer = optimizer.ok_or_else(|| fault("it has no state of an optimizer".to_owned()))?;
-        Ok(Self { network, average, optimizer, progress })
+        Ok(state)
+    }
+
+    /// A group of parameters; `what` it is of.
+    ///
+    /// # Errors
+    /// [`Error::State`] if there is none.
+    pub fn parameters_of(&self, what: &str) -> Result<&Params> {
+        let missing = || Error::State { reason: format!("it has no parameters of the {what}") };
+        self.parameters.get(what).ok_or_else(missing)
+    }
+
+    /// The bytes of an optimizer.
+    ///
+    /// # Errors
+    /// [`Error::State`] if there are none.
+    pub fn optimizer_of(&self, what: &str) -> Result<&[u8]> {
+        let missing = || Error::State { reason: format!("it has no state of the {what}'s optimizer") };
+        self.optimizers.get(what).map(Vec::as_slice).ok_or_else(missing)
     }
 }
 
@@ -120,9 +136,10 @@ mod tests {
         };
         let progress = Progress { epochs: 3, best: 0.25, ..Progress::default() };
         TrainingState {
-            network: params(1.5),
-            average: params(f32::MIN_POSITIVE),
-            optimizer: vec![1, 2, 255],
+            parameters: [("network", 1.5), ("average", f32::MIN_POSITIVE)]
+                .map(|(group, value)| (group.to_owned(), params(value)))
+                .into(),
+            optimizers: [("network".to_owned(), vec![1, 2, 255])].into(),
             progress,
         }
     }
@@ -148,5 +165,7 @@ mod tests {
         changed[other] = b'0';
         let error = TrainingState::<Progress>::from_bytes(&changed).unwrap_err();
         assert!(error.to_string().contains("0ptimizer"), "{error}");
+        let state = state();
+        assert!(state.parameters_of("masks").is_err() && state.optimizer_of("steps").is_err());
     }
 }
