@@ -12,10 +12,7 @@ use yolo_model::ImageSize;
 ///
 /// # Errors
 /// [`crate::error::Error::Missing`] names the option that is needed.
-pub fn evaluation_paths(
-    given: &EvaluationArguments,
-    demonstration: bool,
-) -> Result<(PathBuf, PathBuf)> {
+pub fn evaluation_paths(given: &EvaluationArguments, demonstration: bool) -> Result<(PathBuf, PathBuf)> {
     if !demonstration {
         return given.paths();
     }

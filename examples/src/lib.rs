@@ -2,8 +2,8 @@
 //!
 //! Each program in `src/bin` is one step of the work: `calibrate`, `quantize`, `val`, `detect`, `inspect`; `analyze`, which finds the
 //! layers that quantisation hurts; `bench`, which measures how fast networks run; `evaluate` and `compare`, which take any detector's results; `raw2ckpt`, `ckpt2raw`,
-//! `icraft-params` and `icraft-plot`, which read and write files of Icraft; and `make-fixtures`, which made the
-//! files in `fixtures/demo`.
+//! `icraft-params` and `icraft-plot`, which read and write files of Icraft; `train`, `inq` and `qat`, which train; and `draw-shapes`, which draws what
+//! `fixtures/demo` was trained on.
 
 #![forbid(unsafe_code)]
 

@@ -68,7 +68,9 @@ pub enum Error {
         found: f32,
     },
     /// A convolution in groups whose input channels have several steps.
-    #[error("{layer} is a convolution in groups that reads feature maps of different steps, for which there is no step of its weights")]
+    #[error(
+        "{layer} is a convolution in groups that reads feature maps of different steps, for which there is no step of its weights"
+    )]
     Groups {
         /// Its name.
         layer: String,

@@ -16,6 +16,6 @@ pub use ratios::Ratios;
 pub use stages::{Inq, Masks, Projection};
 #[cfg(feature = "train")]
 pub use train::{
-    FakeQuantization, KernelQuantizer, LearnedSteps, MapQuantizer, Masked, Quantizers, StepForm, StepUnit, Taps,
-    block_outputs, distillation_loss, fake_quantize, learned_quantize,
+    FakeQuantization, KernelQuantizer, LearnedSteps, MapQuantizer, Masked, Quantizers, StepForm, StepUnit,
+    Taps, block_outputs, distillation_loss, fake_quantize_ste, head_distillation_loss, learned_quantize,
 };

@@ -41,9 +41,10 @@ fn run(arguments: &Arguments) -> Result<()> {
     let folder = arguments.out.join("images");
     create_folder(&folder)?;
     let drawing = bar(arguments.images, "drawing");
+    let digits = arguments.images.saturating_sub(1).to_string().len().max(2);
     let pictures = (0..arguments.images).into_par_iter().map(|index| {
         let (picture, objects) = draw(&format!("{}-{index}", arguments.seed), arguments.side.into());
-        let name = format!("{}-{index:05}.png", arguments.seed);
+        let name = format!("{}-{index:0digits$}.png", arguments.seed);
         write_png(&folder.join(&name), &picture, CompressionType::Best)?;
         drawing.inc(1);
         let annotated = |object: examples::shapes::Object| Annotated {

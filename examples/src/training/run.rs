@@ -123,7 +123,11 @@ impl<'a> Run<'a> {
             let done = trainer.progress.epochs;
             let due = done.is_multiple_of(self.arguments.val_every) || done == self.arguments.epochs;
             let mut state = trainer.state()?;
-            let ap = if due { Some(self.evaluate(trainer.graph(), state.parameters_of(AVERAGE_OF)?)?) } else { None };
+            let ap = if due {
+                Some(self.evaluate(trainer.graph(), state.parameters_of(AVERAGE_OF)?)?)
+            } else {
+                None
+            };
             self.keep(trainer.graph().name(), &mut state, ap)?;
             trainer.progress = state.progress;
             let seconds = start.elapsed().as_secs_f64();

@@ -93,6 +93,12 @@ pub struct TuneArguments {
     /// What is trained for
     #[arg(long, value_enum, default_value = "distillation")]
     pub loss: LossArgument,
+    /// Weight of what the blocks give, in distillation
+    #[arg(long, default_value_t = 1.0)]
+    pub block_weight: f64,
+    /// Weight of what detection makes of the outputs, in distillation
+    #[arg(long, default_value_t = 1.0)]
+    pub head_weight: f64,
     /// Images of a step
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     pub batch: u16,
@@ -149,6 +155,7 @@ impl TuneArguments {
         let Self { target, train_images, train_annotations, loss, batch, .. } = self;
         let Self { optimizer, lr, lrf, momentum, decay, seed, .. } = self;
         let data = (train_images, train_annotations, loss, batch);
-        format!("{target:?} {data:?} {:?}", (optimizer, lr, lrf, momentum, decay, seed))
+        let weights = (self.block_weight, self.head_weight);
+        format!("{target:?} {data:?} {weights:?} {:?}", (optimizer, lr, lrf, momentum, decay, seed))
     }
 }

@@ -138,7 +138,8 @@ impl Way<'_> {
         }
         let path = session.out.join("last.safetensors");
         let metadata = BTreeMap::from([("model".to_owned(), session.target.model().graph.name().to_owned())]);
-        write_safetensors(&path, &standing.params, &metadata).map_err(|error| Error::model(&path)(error.into()))?;
+        write_safetensors(&path, &standing.params, &metadata)
+            .map_err(|error| Error::model(&path)(error.into()))?;
         session.target.write(&standing.params, &session.target.quantizers, session.out)?;
         report::finish(session, "inq", self.stages(&standing, ratios), standing.progress.all_steps)
     }
@@ -174,8 +175,7 @@ impl Way<'_> {
             }
         };
         let quantised = if arguments.float_maps { Quantised::Nothing } else { Quantised::Maps };
-        let mut tuner =
-            Tuner::new(session.target, &arguments.tune, (&standing.params, &masks), &quantised)?;
+        let mut tuner = Tuner::new(session.target, &arguments.tune, (&standing.params, &masks), &quantised)?;
         if begun {
             tuner = tuner.resume(&arguments.tune, &masks, (&standing.optimizers, None))?;
         }

@@ -87,7 +87,12 @@ pub(super) fn save_untrained(session: &Session<'_>) -> Result<()> {
 ///
 /// # Errors
 /// Parameters that can't be lowered; files that can't be written.
-pub(super) fn save(session: &Session<'_>, name: &str, params: &Params, quantizers: &Quantizers) -> Result<()> {
+pub(super) fn save(
+    session: &Session<'_>,
+    name: &str,
+    params: &Params,
+    quantizers: &Quantizers,
+) -> Result<()> {
     let [float, integer] = files(session, name);
     session.target.float(params)?.program.save(&float)?;
     session.target.integer(params, quantizers)?.program.save(&integer)?;
@@ -113,7 +118,12 @@ pub(super) fn on_grid(target: &Target, params: &Params, quantizers: &Quantizers)
 ///
 /// # Errors
 /// All that can go wrong with networks and images.
-pub(super) fn finish(session: &Session<'_>, tool: &'static str, mut stages: Vec<Stage>, steps: u64) -> Result<()> {
+pub(super) fn finish(
+    session: &Session<'_>,
+    tool: &'static str,
+    mut stages: Vec<Stage>,
+    steps: u64,
+) -> Result<()> {
     let (arguments, target) = (session.arguments, session.target);
     let (images, annotations) = evaluation_paths(&arguments.evaluation, target.demonstration)?;
     let dataset = Dataset::open(&images, &annotations, arguments.evaluation.skip_bad)?;
@@ -190,12 +200,7 @@ fn table(summary: &SummaryFile) -> String {
             .map_or_else(String::new, |ends| format!("[{:+.4}, {:+.4}]", ends.low, ends.high));
         lines.push(format!(
             "{:<11} {ratio:>6} {:>9} {:>9}  {:>8.4}  {:>8.4}  {:>+8.4}  {interval}",
-            stage.name,
-            stage.frozen,
-            stage.weights,
-            pair[0].ap,
-            pair[1].ap,
-            pair[1].delta_ap
+            stage.name, stage.frozen, stage.weights, pair[0].ap, pair[1].ap, pair[1].delta_ap
         ));
     }
     lines.push(format!("{} images ({} skipped)", summary.images, summary.images_skipped));

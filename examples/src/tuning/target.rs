@@ -106,8 +106,7 @@ impl Target {
         let method = parse_method("--method", &arguments.method)?;
         let [placement] = &placements;
         let scheme = arguments.scheme.into();
-        let config =
-            QuantConfig::calibrate(&model.graph, placement, &statistics.collection, method, scheme)?;
+        let config = QuantConfig::calibrate(&model.graph, placement, &statistics.collection, method, scheme)?;
         let config = QuantConfig { weights: arguments.scales.config()?, ..config };
         Ok(Self {
             quantizers: Quantizers::of_config(&model.graph, &model.params, &config, placement)?,
@@ -219,5 +218,112 @@ impl Target {
         };
         let saturations = quantizers.kernels.iter().map(saturation).collect();
         Ok((calibrated.with_saturations(saturations), ratios))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::images::{decode, list_images, prepare};
+    use burn::tensor::{Device, Tensor, TensorData};
+    use clap::Parser;
+    use qat_inq::FakeQuantization;
+    use quant_core::{Executor, Values};
+    use std::path::Path;
+
+    #[derive(Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        target: TargetArguments,
+    }
+
+    fn fixtures() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures")
+    }
+
+    /// The demonstration for some integers; paths of its configuration are relative to the workspace.
+    fn target(arguments: &[&str]) -> Target {
+        let fixtures = fixtures();
+        let path = |name: &str| fixtures.join(name).display().to_string();
+        let mut all = vec!["test".to_owned(), "--model".to_owned(), path("demo/model.yaml")];
+        all.extend(arguments.iter().map(|argument| argument.replace("FIXTURES", &path(""))));
+        Target::load(&Arguments::parse_from(all).target, 1).unwrap()
+    }
+
+    /// What a network gives on an image, in real numbers.
+    fn run(network: &Network, image: &[f32]) -> Vec<f32> {
+        let mut executor = Executor::new(&network.program, network.size.height, network.size.width).unwrap();
+        executor.run(image).unwrap();
+        let real = |(tensor, values): (usize, Values<'_>)| {
+            let params = network.program.tensors()[tensor].format.params();
+            let value =
+                |q: f64| params.map_or(q, |p| (q - f64::from(p.zero_point)) * f64::from(p.scale)) as f32;
+            match values {
+                Values::F32(values) => values.to_vec(),
+                Values::I8(values) => values.iter().map(|&q| value(q.into())).collect(),
+                Values::I16(values) => values.iter().map(|&q| value(q.into())).collect(),
+            }
+        };
+        executor.outputs().flat_map(real).collect()
+    }
+
+    /// What quantisation does to outputs of the network in training, and of the integers: the ratio of both, and how they correlate. Roundings that come out
+    /// otherwise in one layer change those of the next, so single values differ.
+    fn fidelity(target: &Target) -> [f64; 2] {
+        let model = target.model();
+        let float = target.float(&model.params).unwrap();
+        let params = super::super::report::on_grid(target, &model.params, &target.quantizers).unwrap();
+        let integer = target.integer(&params, &target.quantizers).unwrap();
+        let device = Device::flex();
+        let trained = yolo_model::Network::new(&model.graph, &model.params, &device).unwrap();
+        let [mut fakes, mut wholes, mut both] = [0.0; 3];
+        for path in &list_images(&fixtures().join("demo/images")).unwrap()[..3] {
+            let image = prepare(&decode(path).unwrap(), target.size).unwrap().0;
+            let mut hook = FakeQuantization::new(&model.graph, &target.quantizers, &device).unwrap();
+            let shape = [1, 3, target.size.height, target.size.width];
+            let input = Tensor::<4>::from_data(TensorData::new(image.clone(), shape), &device);
+            let fake = trained.forward_with(input, &mut hook).unwrap();
+            let fake: Vec<f32> = fake.into_iter().flat_map(|map| map.try_into_vec_as().unwrap()).collect();
+            for ((fake, whole), real) in fake.iter().zip(run(&integer, &image)).zip(run(&float, &image)) {
+                let (a, b) = (f64::from(fake - real), f64::from(whole - real));
+                fakes += a * a;
+                wholes += b * b;
+                both += a * b;
+            }
+        }
+        [(fakes / wholes).sqrt(), both / (fakes * wholes).sqrt()]
+    }
+
+    #[test]
+    fn what_is_trained_is_what_runs() {
+        let demo = "FIXTURES/demo/";
+        let demonstration = [
+            "--weights".to_owned(),
+            format!("{demo}model.safetensors"),
+            "--calibration".to_owned(),
+            format!("{demo}calibration"),
+            "--imgsz".to_owned(),
+            "160".to_owned(),
+        ];
+        let icraft = |name: &str| {
+            let settings = [
+                format!("parse.network={demo}model.safetensors"),
+                format!("quantize.forward_dir={demo}calibration"),
+                "quantize.forward_list=FIXTURES/icraft/calibration.txt".to_owned(),
+            ];
+            let mut arguments = vec!["--icraft".to_owned(), format!("FIXTURES/icraft/{name}")];
+            settings.into_iter().for_each(|setting| arguments.extend(["--set".to_owned(), setting]));
+            arguments
+        };
+        let cases =
+            [(demonstration.to_vec(), 0.6), (icraft("demo_8.ini"), 0.7), (icraft("demo_16.ini"), 0.99)];
+        for (arguments, least) in cases {
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let [ratio, correlation] = fidelity(&target(&arguments));
+            assert!(
+                (0.9..1.1).contains(&ratio) && correlation > least,
+                "{arguments:?}: {ratio} {correlation}"
+            );
+        }
     }
 }

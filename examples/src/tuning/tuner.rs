@@ -9,6 +9,7 @@ use burn::tensor::{Bytes, Device, Tensor, TensorData};
 use nn_graph::{Params, TensorId};
 use qat_inq::{
     FakeQuantization, LearnedSteps, Masked, Masks, Quantizers, Taps, block_outputs, distillation_loss,
+    head_distillation_loss,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -53,6 +54,8 @@ pub(super) struct Tuner<'t> {
     hook: FakeQuantization,
     teacher: Option<Network>,
     taps: Vec<TensorId>,
+    block_weight: f64,
+    head_weight: f64,
     detection: Option<DetectionLoss>,
 }
 
@@ -92,7 +95,21 @@ impl<'t> Tuner<'t> {
         let (optimizer, rates) = optimizer(&network, arguments);
         let masked = Masked::new(optimizer, &network, masks)?;
         let taps = block_outputs(&model.graph);
-        Ok(Self { target, device, network, masked, rates, learner, hook, teacher, taps, detection })
+        let [block_weight, head_weight] = [arguments.block_weight, arguments.head_weight];
+        Ok(Self {
+            target,
+            device,
+            network,
+            masked,
+            rates,
+            learner,
+            hook,
+            teacher,
+            taps,
+            block_weight,
+            head_weight,
+            detection,
+        })
     }
 
     /// Goes on with what optimizers knew, and with learned steps.
@@ -156,10 +173,11 @@ impl<'t> Tuner<'t> {
     }
 
     fn loss(&self, images: Tensor<4>, batch: &Batch) -> Result<Tensor<1>> {
-        let mut target = BTreeMap::new();
+        let (mut target, mut wanted) = (BTreeMap::new(), Vec::new());
         if let Some(teacher) = &self.teacher {
             let mut taps = Taps::new(NoHook, &self.taps);
-            teacher.forward_with(images.clone().inner(), &mut taps)?;
+            let outputs = teacher.forward_with(images.clone().inner(), &mut taps)?;
+            wanted = outputs.into_iter().map(Tensor::from_inner).collect();
             target = taps.seen.into_iter().map(|(id, value)| (id, Tensor::from_inner(value))).collect();
         }
         let hook = match &self.learner {
@@ -173,12 +191,14 @@ impl<'t> Tuner<'t> {
         };
         let mut taps = Taps::new(hook, &self.taps);
         let outputs = self.network.forward_with(images, &mut taps)?;
-        let distilled = distillation_loss(&taps.seen, &target);
+        let distilled = distillation_loss(&taps.seen, &target).map(|loss| loss.mul_scalar(self.block_weight));
+        let head = head_distillation_loss(&outputs, &wanted, &self.target.model().head()?)
+            .map(|loss| loss.mul_scalar(self.head_weight));
         let detected = match &self.detection {
             Some(loss) => Some(loss.evaluate(&outputs, &batch.labels, self.target.size)?.total),
             None => None,
         };
-        let parts = distilled.into_iter().chain(detected);
+        let parts = distilled.into_iter().chain(head).chain(detected);
         Ok(parts.reduce(|a, b| a + b).unwrap_or_else(|| Tensor::zeros([1], &self.device)))
     }
 
@@ -219,9 +239,7 @@ impl<'t> Tuner<'t> {
         let bytes = |optimizer: &ModuleOptimizer| {
             let bytes = optimizer.into_bytes();
             Ok::<_, Error>(
-                bytes
-                    .map_err(|error| yolo_model::Error::State { reason: error.to_string() })?
-                    .to_vec(),
+                bytes.map_err(|error| yolo_model::Error::State { reason: error.to_string() })?.to_vec(),
             )
         };
         let mut all = Optimizers::from([(NETWORK.to_owned(), bytes(self.masked.optimizer())?)]);
@@ -232,10 +250,7 @@ impl<'t> Tuner<'t> {
     }
 }
 
-fn optimizer(
-    network: &Network,
-    arguments: &TuneArguments,
-) -> (ModuleOptimizer, Option<Arc<Mutex<Rates>>>) {
+fn optimizer(network: &Network, arguments: &TuneArguments) -> (ModuleOptimizer, Option<Arc<Mutex<Rates>>>) {
     match arguments.optimizer {
         OptimizerArgument::Sgd => {
             let (optimizer, rates) = sgd(network, arguments.decay);

@@ -70,7 +70,7 @@ fn skipped_images_are_counted() {
     }
     let summary = read_json(&out.join("summary.json"));
     let counts = ["images", "images_skipped", "calibration_images", "calibration_skipped"];
-    assert_eq!(counts.map(|key| summary[key].as_u64().unwrap()), [23, 1, 11, 1]);
+    assert_eq!(counts.map(|key| summary[key].as_u64().unwrap()), [39, 1, 15, 1]);
     let network = text(&out.join("max.safetensors")).to_owned();
     let val = ["--images", parent(&bad), "--annotations", ANNOTATIONS, "--weights", &network];
     let report = succeed("val", &[&val[..], &["--skip-bad", "--json"]].concat());
@@ -105,9 +105,9 @@ fn annotations_that_do_not_fit() {
     std::fs::write(&broken, "{\"images\": [").unwrap();
     let missing = text(&at("missing.json")).to_owned();
     let cases: [(&str, &String, &[&str]); 5] = [
-        ("no image listed", &none, &[&none, "24 of 24 images", "images-00.png"]),
-        ("one image not listed", &fewer, &[&fewer, "1 of 24 images", "images-04.png", "--skip-bad"]),
-        ("other classes", &classes, &[&classes, "4 classes", "3 categories"]),
+        ("no image listed", &none, &[&none, "40 of 40 images", "images-00.png"]),
+        ("one image not listed", &fewer, &[&fewer, "1 of 40 images", "images-04.png", "--skip-bad"]),
+        ("other classes", &classes, &[&classes, "6 classes", "3 categories"]),
         ("not JSON", &broken, &[&broken]),
         ("no annotations", &missing, &[&missing, "No such file"]),
     ];

@@ -80,7 +80,7 @@ fn quantising_from_a_file_gives_what_images_give() {
     assert_eq!(images["manifest"]["calibration_sha256"], file["manifest"]["calibration_sha256"]);
     assert!(images["manifest"]["calibration_file_sha256"].is_null());
     assert_eq!(file["manifest"]["calibration_file_sha256"].as_str().unwrap().len(), 64);
-    assert_eq!((&file["calibration_images"], &file["calibration_skipped"]), (&json!(12), &json!(0)));
+    assert_eq!((&file["calibration_images"], &file["calibration_skipped"]), (&json!(16), &json!(0)));
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn what_is_shown_is_what_the_file_tells() {
     let shown = succeed_json("calibrate", &["--show", text(whole())]);
     let file = read_json(whole());
     assert_eq!(shown["manifest"], file["manifest"]);
-    assert_eq!(shown["images"], 12);
+    assert_eq!(shown["images"], 16);
     let tensors = file["tensors"].as_array().unwrap();
     assert_eq!(shown["tensors"].as_array().unwrap().len(), tensors.len());
     for (row, tensor) in shown["tensors"].as_array().unwrap().iter().zip(tensors) {
@@ -219,8 +219,8 @@ fn inputs_that_cannot_be_calibrated_on_are_told() {
         Row::new(
             "a part without images",
             "calibrate",
-            &["--shard", "13/13"],
-            &["--shard 13/13", "fewer images"],
+            &["--shard", "17/17"],
+            &["--shard 17/17", "fewer images"],
         ),
         Row::new("no part", "calibrate", &["--shard", "0/2"], &["--shard 0/2", "expected I/N"]),
         Row::new("size", "calibrate", &["--imgsz", "168x160"], &["stride 16"]),
@@ -333,7 +333,7 @@ fn too_few_images_are_a_warning_or_an_error() {
         run("quantize", &[&fixed[..], options].concat())
     };
     let says =
-        "calibration: too few images: a new image exceeds a range that 12 have seen with probability 7.7 %";
+        "calibration: too few images: a new image exceeds a range that 16 have seen with probability 5.9 %";
     let few = text(whole());
     let strict = ["--strict"];
     let rows = [
@@ -360,10 +360,10 @@ fn coverage_tells_what_the_maxima_tell() {
     let folder = tempfile::tempdir().unwrap();
     let enough = repeated(folder.path(), "enough.json", 8);
     let table = succeed("calibrate", &["--coverage", &enough]);
-    assert!(table.lines().last().unwrap().starts_with("enough images: doubling the 96 images"), "{table}");
+    assert!(table.lines().last().unwrap().starts_with("enough images: doubling the 128 images"), "{table}");
     let coverage = succeed_json("calibrate", &["--coverage", text(whole())]);
     let file = read_json(whole());
-    assert_eq!((&coverage["images"], &coverage["verdict"]), (&json!(12), &json!("too-few-images")));
+    assert_eq!((&coverage["images"], &coverage["verdict"]), (&json!(16), &json!("too-few-images")));
     let tensors = coverage["tensors"].as_array().unwrap();
     assert_eq!(tensors.len(), file["tensors"].as_array().unwrap().len());
     for (place, tensor) in file["tensors"].as_array().unwrap().iter().enumerate() {
@@ -374,9 +374,9 @@ fn coverage_tells_what_the_maxima_tell() {
         let largest = maxima().fold(0.0, f64::max);
         assert_eq!(row["amax"].as_f64().unwrap(), largest, "{row}");
         let last = row["expected"].as_array().unwrap().last().unwrap();
-        assert!(last[0] == 12 && last[1].as_f64().unwrap() as f32 == largest as f32, "{row}");
+        assert!(last[0] == 16 && last[1].as_f64().unwrap() as f32 == largest as f32, "{row}");
         // The file has the digits that tell one f32 from the next.
-        let mean = maxima().sum::<f64>() / 12.0;
+        let mean = maxima().sum::<f64>() / 16.0;
         assert!((row["expected"][0][1].as_f64().unwrap() / mean - 1.0).abs() < 1e-7, "{row}");
         assert_eq!(row["steps"][0], json!([1, file["images"][0]["maxima"][place]]), "{row}");
     }

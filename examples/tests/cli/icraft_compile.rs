@@ -53,7 +53,7 @@ fn stages_are_written_and_run() {
     };
     let ap = |name: &str| run(name)["ap"].as_f64().unwrap();
     assert!((ap("normed") - ap("float")).abs() <= 1e-4, "{} {}", ap("normed"), ap("float"));
-    assert!(ap("fixed16") > 0.8 && ap("fixed16") > ap("fixed8") && ap("fixed8") > 0.1, "{text}");
+    assert!(ap("fixed16") > 0.6 && ap("fixed16") > ap("fixed8") + 0.02 && ap("fixed8") > 0.5, "{text}");
     let out = folder.path().join("demo-8");
     for stage in ["parsed", "optimized", "normed", "quantized"] {
         for kind in ["json", "raw"] {
@@ -116,14 +116,14 @@ fn weights_are_rounded_by_what_they_do() {
         &[("batch = 4", "batch = 1")],
         &["--saturation", "null", "--bias-correction", "weights"],
     );
-    assert!(wide < 1e-7, "{wide}");
+    assert!(wide < 1e-6, "{wide}");
     let wider = ["--set", "quantize.bits=16", "--set", "quantize.batch=1"];
     let options = [&wider[..], &["--saturation", "null", "--bias-correction", "weights"]].concat();
     assert_eq!(errors("demo_8.ini", &[], &options)[0], wide);
     for name in ["demo_8.ini", "demo_8.toml"] {
         let options = ["--saturation", "mse", "--rounding", "descent", "--bias-correction", "outputs"];
         let [before, after] = errors(name, &[], &options);
-        assert!(before > 1e-4 && before < 0.1 && after < 0.8 * before, "{name}: {before} {after}");
+        assert!(before > 1e-4 && before < 0.1 && after < 0.97 * before, "{name}: {before} {after}");
     }
 }
 
@@ -175,7 +175,7 @@ fn twelve_bits_are_for_jdy() {
     let text = succeed("icraft-compile", &arguments(&configs, &demo(), &width));
     let (_, line) = text.split_once("mean error ").unwrap();
     let error: f64 = line.split_whitespace().find_map(|word| word.parse().ok()).unwrap();
-    assert!(error < 1e-5, "{error}");
+    assert!(error < 2e-4, "{error}");
 
     let out = folder.path().join("demo-16");
     let json = std::fs::read_to_string(out.join("demo_quantized.json")).unwrap();
@@ -202,7 +202,7 @@ fn what_is_wrong_is_told_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let demo = demo();
     for (from, to, part) in [
-        ("batch = 4", "batch = 5", "12"),
+        ("batch = 4", "batch = 5", "16"),
         ("bits = 8", "bits = 10", "bits"),
         ("calibration.txt", "missing.txt", "missing.txt"),
         ("model.safetensors", "missing.safetensors", "missing.safetensors"),

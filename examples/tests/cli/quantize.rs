@@ -50,8 +50,8 @@ fn summary_has_every_documented_field() {
     assert!(absent.is_empty(), "{absent:?}");
     assert!(summary["cpu_seconds"].as_f64().unwrap() > 0.0);
     assert!(summary["peak_rss_bytes"].as_u64().unwrap() > 1 << 20);
-    assert_eq!(summary["images"], 24);
-    assert_eq!(summary["calibration_images"], 12);
+    assert_eq!(summary["images"], 40);
+    assert_eq!(summary["calibration_images"], 16);
 }
 
 #[test]
@@ -60,8 +60,7 @@ fn figures_of_the_runs_fit_together() {
     let summary = quantized.summary();
     let runs = runs(&summary);
     assert_eq!((runs[0]["name"].as_str(), runs[0]["precision"].as_str()), (Some("float"), Some("f32")));
-    // The float network's own detections are the annotations.
-    assert!(runs[0]["ap"].as_f64().unwrap() > 0.999);
+    assert!((0.6..0.65).contains(&runs[0]["ap"].as_f64().unwrap()));
     for run in runs {
         let number = |key: &str| run[key].as_f64().unwrap();
         assert_eq!(number("delta_ap"), number("ap") - runs[0]["ap"].as_f64().unwrap(), "{run}");
@@ -92,7 +91,7 @@ fn tables_fit_a_screen_and_name_the_next_command() {
     assert!(rows[0].contains("interval of dAP") && rows[2].starts_with("max "), "{full}");
     assert!(rows.iter().all(|row| row.len() <= 110), "{full}");
     let next = full.lines().last().unwrap().strip_prefix("next: compare ").unwrap();
-    assert!(succeed("compare", &next.split(' ').collect::<Vec<_>>()).contains("24 images"), "{full}");
+    assert!(succeed("compare", &next.split(' ').collect::<Vec<_>>()).contains("40 images"), "{full}");
     let plain = table(&["--samples", "0"]);
     assert!(!plain.contains("next:") && !plain.contains("drawn in pairs"), "{plain}");
     assert!(runs(&read_json(&folder.path().join("summary.json")))[1]["interval_ap"].is_null());
@@ -134,7 +133,7 @@ fn options_replace_parts_of_the_demonstration() {
     assert_eq!(names.join(","), methods);
 }
 
-/// 16 bits throughout come close to f32 (8 bits reach half of its AP here), and weights of more than 8 bits need them.
+/// 16 bits throughout come close to f32, and weights of more than 8 bits need them.
 #[test]
 fn networks_of_16_bits_agree_with_the_float_one() {
     let folder = tempfile::tempdir().unwrap();
@@ -145,7 +144,7 @@ fn networks_of_16_bits_agree_with_the_float_one() {
     let [float, wide] = [0, 1].map(|run| &runs(&summary)[run]);
     assert_eq!((wide["name"].as_str(), wide["precision"].as_str()), (Some("mse-16"), Some("int16")));
     let ap = |run: &Value| run["ap"].as_f64().unwrap();
-    assert!(ap(wide) > 0.85 && ap(float) > 0.999, "{} {}", ap(float), ap(wide));
+    assert!((ap(wide) - ap(float)).abs() < 0.002, "{} {}", ap(float), ap(wide));
     let refused = crate::support::run("quantize", &[&options[..], &["--out", text(folder.path())]].concat());
     assert!(refused.code == Some(2) && refused.stderr.contains("weights of 16 bits"), "{}", refused.stderr);
 }
@@ -177,8 +176,9 @@ fn layers_can_be_looked_at() {
         let again = run("again", &[&options[..], &per_tensor, &["--threads", "1"]].concat()).1;
         assert!(again == files, "{rounding}: results depend on threads");
     }
-    let (coarse, _) = run("grid", &["--methods", "mse", "--scale-grid", "power-of-two"]);
-    let (fine, _) = run("mantissa", &["--methods", "mse", "--scale-grid", "mantissa:6"]);
+    let scales = |grid: &'static str| [&["--methods", "mse", "--scale-grid", grid], &per_tensor[..]].concat();
+    let (coarse, _) = run("grid", &scales("power-of-two"));
+    let (fine, _) = run("mantissa", &scales("mantissa:6"));
     assert!(ap(&fine) > ap(&coarse), "{} {}", ap(&fine), ap(&coarse));
     let analytic = ["--methods", "mse", "--bias-correction", "analytic"];
     let (rows, _) = run("analytic", &[&analytic[..], &per_tensor].concat());

@@ -35,7 +35,6 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
         "icraft-params" => env!("CARGO_BIN_EXE_icraft-params"),
         "icraft-plot" => env!("CARGO_BIN_EXE_icraft-plot"),
         "draw-shapes" => env!("CARGO_BIN_EXE_draw-shapes"),
-        "make-fixtures" => env!("CARGO_BIN_EXE_make-fixtures"),
         _ => panic!("no program {program}"),
     };
     let mut command = Command::new(path);

@@ -1,9 +1,10 @@
 //! Knowledge distillation: the quantised network learns what the float network computes, without labels.
 
 use burn::tensor::Tensor;
+use burn::tensor::activation::{sigmoid, softplus};
 use nn_graph::{Graph, Node, Op, TensorId};
 use std::collections::{BTreeMap, BTreeSet};
-use yolo_model::Hook;
+use yolo_model::{Head, Hook};
 
 /// What a network's blocks give: of every top-level module of a YOLO (`model.N`) that computes something the last feature map, and the outputs of the
 /// graph.
@@ -74,4 +75,51 @@ pub fn distillation_loss(
         (value.clone() - target).square().mean() / size
     });
     errors.reduce(|sum, error| sum + error).map(|sum| sum.div_scalar(count))
+}
+
+/// What a quantised head gives beside a float one, weighed by what detection makes of it: with probabilities `p = sigmoid(s)` of the student and `t` of the
+/// teacher, and the teacher's objectness `o`,
+///
+/// ```text
+/// ( sum over anchors of KL(t_obj, p_obj) + o sum over classes of KL(t_class, p_class) + 4 o sum over x, y, w, h of (t - p)^2 ) / sum of o
+/// ```
+///
+/// where `KL(t, p) = t ln(t / p) + (1 - t) ln((1 - t) / (1 - p))`. Where the teacher sees nothing, only the objectness counts. Outputs are those of the levels,
+/// `(batch, anchors (5 + classes), rows, columns)`; gradients go to the student.
+#[must_use]
+pub fn head_distillation_loss(
+    student: &[Tensor<4>],
+    teacher: &[Tensor<4>],
+    head: &Head,
+) -> Option<Tensor<1>> {
+    let values = head.values_per_anchor();
+    let mut sums: Option<[Tensor<1>; 2]> = None;
+    for (student, teacher) in student.iter().zip(teacher) {
+        let [batch, channels, rows, columns] = student.dims();
+        let by_anchor =
+            |level: &Tensor<4>| level.clone().reshape([batch * channels / values, values, rows * columns]);
+        let (s, t) = (by_anchor(student), by_anchor(teacher).detach());
+        let part = |tensor: &Tensor<3>, from: usize, to: usize| tensor.clone().narrow(1, from, to - from);
+        let objects = sigmoid(part(&t, 4, 5));
+        let seen = divergence(part(&s, 4, 5), part(&t, 4, 5)).sum();
+        let classes = (divergence(part(&s, 5, values), part(&t, 5, values)) * objects.clone()).sum();
+        let boxes = sigmoid(part(&s, 0, 4)) - sigmoid(part(&t, 0, 4));
+        let boxes = (boxes.square() * objects.clone()).sum().mul_scalar(4.0);
+        let level = [seen + classes + boxes, objects.sum()];
+        sums = Some(match sums {
+            Some([loss, count]) => {
+                let [more, others] = level;
+                [loss + more, count + others]
+            }
+            None => level,
+        });
+    }
+    sums.map(|[loss, count]| loss / count.add_scalar(1.0))
+}
+
+/// `KL(sigmoid(t), sigmoid(s))` of every value, stable for large ones.
+fn divergence(s: Tensor<3>, t: Tensor<3>) -> Tensor<3> {
+    // -ln(1 - sigmoid(x)) = softplus(x), and ln(sigmoid(t) / sigmoid(s)) = (t - s) - (softplus(t) - softplus(s)).
+    let p = sigmoid(t.clone());
+    softplus(s.clone(), 1.0) - softplus(t.clone(), 1.0) - p * (s - t)
 }

@@ -1,7 +1,7 @@
 //! Fake quantisation of a network in its forward pass.
 
 use super::quantizers::{KernelQuantizer, Quantizers, convolutions, spread};
-use super::{LearnedSteps, fake_quantize, learned_quantize};
+use super::{LearnedSteps, fake_quantize_ste, learned_quantize};
 use crate::Error;
 use burn::tensor::{Device, Tensor, TensorData};
 use nn_graph::{Conv, Graph, Node, TensorId};
@@ -129,7 +129,7 @@ fn gradient_scale(count: usize, high: f32) -> f64 {
 impl Hook for FakeQuantization {
     fn feature_map(&mut self, id: TensorId, _: &Node, value: Tensor<4>) -> Tensor<4> {
         let Some(Map { step, factor, ends }) = self.maps.get(&id) else { return value };
-        let Some(factor) = factor else { return fake_quantize(value, *step, *ends) };
+        let Some(factor) = factor else { return fake_quantize_ste(value, *step, *ends) };
         let [_, channels, height, width] = value.dims();
         let share = gradient_scale(channels * height * width, ends[1]);
         let step = scaled(factor.clone(), share).mul_scalar(*step).reshape([1, 1, 1, 1]);

@@ -97,7 +97,9 @@ impl Quantizers {
             let name = |id: &TensorId| &graph.node(*id).name;
             let tensors = group.members.clone();
             let format = tensors.first().and_then(|id| config.formats.get(name(id)));
-            let Some((format, found)) = format.and_then(|format| Some((format, format.params()?))) else { continue };
+            let Some((format, found)) = format.and_then(|format| Some((format, format.params()?))) else {
+                continue;
+            };
             let (low, high) = format.range().unwrap_or_default();
             maps.push(MapQuantizer {
                 step: found.scale,
@@ -113,7 +115,10 @@ impl Quantizers {
         for (node, conv) in convolutions(graph).map(|(id, conv)| (graph.node(id), conv)) {
             let weights = ptq::parameter(params, &node.name, "weight")?;
             let steps = config.weight_scales(&node.name, weights, conv.out_channels)?;
-            kernels.insert(format!("{}.weight", node.name), KernelQuantizer { steps, unit: StepUnit::Real, form: StepForm::Any, high });
+            kernels.insert(
+                format!("{}.weight", node.name),
+                KernelQuantizer { steps, unit: StepUnit::Real, form: StepForm::Any, high },
+            );
         }
         Ok(Self { maps, kernels })
     }
@@ -121,7 +126,7 @@ impl Quantizers {
     /// Those of a network with normalised feature maps. `image` is the ratio of the image and the integer of 0 there; `scales` gives the scales of a
     /// convolution's normalised weights, one for every output channel.
     #[must_use]
-    pub fn normalized<'a>(
+    pub fn normalized(
         graph: &Graph,
         ratios: &NormRatios,
         bits: u8,

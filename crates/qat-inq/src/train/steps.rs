@@ -77,11 +77,11 @@ impl LearnedSteps {
 
     /// The factor of a feature map's step.
     pub(super) fn map(&self, index: usize) -> Tensor<1> {
-        self.maps.val().slice([index..index + 1])
+        self.maps.val().narrow(0, index, 1)
     }
 
     /// The factors of a convolution's steps, of which those before it have `start`.
     pub(super) fn kernel(&self, start: usize, count: usize) -> Tensor<1> {
-        self.kernels.val().slice([start..start + count])
+        self.kernels.val().narrow(0, start, count)
     }
 }

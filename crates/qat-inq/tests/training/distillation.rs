@@ -12,7 +12,9 @@ fn the_loss_is_that_of_the_formula() {
     let graph = super::network::graph();
     let ids: Vec<_> = graph.tensors().collect();
     let shape = [2, 3, 2, 2];
-    let maps = |name: &str| [values(&format!("{name}0"), 24, [-1.0, 2.0]), values(&format!("{name}1"), 24, [0.0, 9.0])];
+    let maps = |name: &str| {
+        [values(&format!("{name}0"), 24, [-1.0, 2.0]), values(&format!("{name}1"), 24, [0.0, 9.0])]
+    };
     let (student, teacher) = (maps("s"), maps("t"));
     let leaf = tensor::<4>(&student[0], shape, &device).require_grad();
     let of = |values: &[Vec<f32>; 2]| values.clone().map(|v| tensor::<4>(&v, shape, &device));

@@ -3,7 +3,7 @@
 use super::{read, tensor, values};
 use burn::tensor::{Device, Tensor};
 use ptq::{LsqInside, LsqQuantizer};
-use qat_inq::{fake_quantize, learned_quantize};
+use qat_inq::{fake_quantize_ste, learned_quantize};
 
 const COUNT: usize = 200;
 const ENDS: [f32; 2] = [-8.0, 7.0];
@@ -35,7 +35,11 @@ fn learned_steps_are_those_of_the_reference() {
             assert!((found - expected).abs() < 1e-6, "{found} for {expected}");
         }
         let found = f64::from(read(s.grad(&gradients).unwrap())[0]);
-        assert!((found - expected.step).abs() < 1e-4 * expected.step.abs().max(1.0), "{found} for {}", expected.step);
+        assert!(
+            (found - expected.step).abs() < 1e-4 * expected.step.abs().max(1.0),
+            "{found} for {}",
+            expected.step
+        );
     }
 }
 
@@ -46,7 +50,8 @@ fn gradients_of_learned_steps_are_differences() {
     let (v, g) = data();
     let step = 0.3f64;
     let clamped = |v: f32, s: f64| (f64::from(v) / s).clamp(ENDS[0].into(), ENDS[1].into());
-    let residue: Vec<f64> = v.iter().map(|&v| clamped(v, step).round_ties_even() - clamped(v, step)).collect();
+    let residue: Vec<f64> =
+        v.iter().map(|&v| clamped(v, step).round_ties_even() - clamped(v, step)).collect();
     let total = |s: f64| -> f64 {
         let terms = v.iter().zip(&g).zip(&residue);
         terms.map(|((&v, &g), &r)| f64::from(g) * (clamped(v, s) + r) * s).sum()
@@ -66,7 +71,7 @@ fn fixed_steps_are_learned_ones_that_do_not_learn() {
     let gradients = |fixed: bool| {
         let x = tensor::<1>(&v, [COUNT], &device).require_grad();
         let y = match fixed {
-            true => fake_quantize(x.clone(), 0.3, ENDS),
+            true => fake_quantize_ste(x.clone(), 0.3, ENDS),
             false => learned_quantize(x.clone(), tensor(&[0.3], [1], &device), ENDS),
         };
         let values = read(y.clone());
@@ -74,9 +79,12 @@ fn fixed_steps_are_learned_ones_that_do_not_learn() {
     };
     let (one, other) = (gradients(true), gradients(false));
     assert!(one.0.iter().zip(&other.0).all(|(a, b)| (a - b).abs() < 1e-5));
-    assert_eq!(one.1.iter().map(|g| *g != 0.0).collect::<Vec<_>>(), other.1.iter().map(|g| *g != 0.0).collect::<Vec<_>>());
+    assert_eq!(
+        one.1.iter().map(|g| *g != 0.0).collect::<Vec<_>>(),
+        other.1.iter().map(|g| *g != 0.0).collect::<Vec<_>>()
+    );
     // Off the autodiff device the values are the same.
-    let plain = fake_quantize(tensor::<1>(&v, [COUNT], &Device::flex()), 0.3, ENDS);
+    let plain = fake_quantize_ste(tensor::<1>(&v, [COUNT], &Device::flex()), 0.3, ENDS);
     assert_eq!(read(plain), one.0);
 }
 
@@ -88,7 +96,7 @@ fn steps_along_dimensions_are_steps_of_slices() {
     let steps = [0.1f32, 0.2, 0.3, 0.4];
     let all = read(learned_quantize(x.clone(), tensor(&steps, [4, 1], &device), ENDS));
     for (row, step) in steps.iter().enumerate() {
-        let one = fake_quantize(x.clone().slice([row..row + 1, 0..50]), *step, ENDS);
+        let one = fake_quantize_ste(x.clone().slice([row..row + 1, 0..50]), *step, ENDS);
         for (a, b) in read(one).iter().zip(&all[row * 50..]) {
             assert!((a - b).abs() < 1e-5, "{a} {b}");
         }

@@ -29,8 +29,7 @@ fn net(weight: &[f32], device: &Device) -> Net {
 fn optimizer(kind: usize) -> ModuleOptimizer {
     match kind {
         0 => {
-            let momentum =
-                MomentumConfig::new().with_momentum(0.9).with_dampening(0.0).with_nesterov(true);
+            let momentum = MomentumConfig::new().with_momentum(0.9).with_dampening(0.0).with_nesterov(true);
             let decay = burn::optim::decay::WeightDecayConfig::new(0.05);
             SgdConfig::new().with_momentum(Some(momentum)).with_weight_decay(Some(decay)).init()
         }
@@ -148,7 +147,9 @@ fn what_moves_frozen_values_is_told() {
     let masked = Masked::new(optimizer(0), &begun, &masks(vec![true; 24])).unwrap();
     let found = gradients(&begun, 0, &device);
     let moved = optimizer(0).step(0.1, begun, found);
-    assert!(matches!(masked.check(&moved), Err(Error::Moved { parameter, index: 0, .. }) if parameter == "first.weight"));
+    assert!(
+        matches!(masked.check(&moved), Err(Error::Moved { parameter, index: 0, .. }) if parameter == "first.weight")
+    );
 }
 
 #[test]

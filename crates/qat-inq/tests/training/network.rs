@@ -9,8 +9,8 @@ use ptq::{
     lower_integer,
 };
 use qat_inq::{
-    FakeQuantization, Inq, LearnedSteps, Masked, Quantizers, Ratios, StepForm, StepUnit, Taps,
-    block_outputs, distillation_loss,
+    FakeQuantization, Inq, LearnedSteps, Masked, Quantizers, Ratios, StepForm, StepUnit, Taps, block_outputs,
+    distillation_loss,
 };
 use quant_core::{Executor, Rounding, Scheme, Values};
 use yolo_model::{Network, NoHook};
@@ -69,7 +69,8 @@ fn run(program: &quant_core::Program, image: &[f32]) -> Vec<f32> {
     executor.run(image).unwrap();
     let (tensor, values) = executor.outputs().next().unwrap();
     let params = program.tensors()[tensor].format.params();
-    let real = |q: f64| params.map_or(q as f32, |p| ((q - f64::from(p.zero_point)) * f64::from(p.scale)) as f32);
+    let real =
+        |q: f64| params.map_or(q as f32, |p| ((q - f64::from(p.zero_point)) * f64::from(p.scale)) as f32);
     match values {
         Values::F32(values) => values.to_vec(),
         Values::I8(values) => values.iter().map(|&q| real(q.into())).collect(),
