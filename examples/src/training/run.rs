@@ -50,7 +50,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     };
     let state = arguments.out.join("last.state");
     let mut trainer = if arguments.resume {
-        Trainer::resume(task, read_state(&state)?)?
+        Trainer::resume(task, &read_state(&state)?)?
     } else {
         if state.exists() {
             let expected = "it holds a training; choose another folder, or go on with --resume";

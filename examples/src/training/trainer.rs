@@ -69,7 +69,7 @@ impl Trainer {
     ///
     /// # Errors
     /// If it is that of another network.
-    pub fn resume(task: Task, state: TrainingState<Progress>) -> Result<Self> {
+    pub fn resume(task: Task, state: &TrainingState<Progress>) -> Result<Self> {
         let mut trainer = Self::new(task, state.parameters_of(NETWORK)?)?;
         let average =
             Network::new(&trainer.task.graph, state.parameters_of(AVERAGE_OF)?, &trainer.task.device)?;
