@@ -95,7 +95,7 @@ pub fn drawing(evaluation: &Evaluation, summary: &Summary) -> LinePlot {
         ap if ap > -1.0 => format!("Precision and recall, AP {ap:.4}"),
         _ => "Precision and recall".to_owned(),
     };
-    LinePlot { title, axes: ["recall", "precision"], lines }
+    LinePlot { title, axes: ["recall", "precision"], end: 1.0, lines }
 }
 
 /// Two decimals, up to four where they differ: COCO's ninth threshold, 0.8999999999999999, is 0.90.

@@ -1,4 +1,4 @@
-//! Lines over the unit square.
+//! Lines between 0 and 1.
 
 use crate::drawing::{
     Area, Drawing, GRID, INK, Painted, STROKE, WIDTH, colour, legend_entry, text_style, title,
@@ -26,17 +26,19 @@ const HUES: [f64; 2] = [215.0, 15.0];
 pub struct Line {
     /// What the legend calls it.
     pub label: String,
-    /// `(x, y)`, each in [0, 1].
+    /// `(x, y)`, x from 0 to the plot's end, y in [0, 1].
     pub points: Vec<(f64, f64)>,
 }
 
-/// Lines with axes from 0 to 1, a grid and a legend.
+/// Lines with a vertical axis from 0 to 1, a grid and a legend.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LinePlot {
     /// What stands above.
     pub title: String,
     /// Names of x and y.
     pub axes: [&'static str; 2],
+    /// Where the horizontal axis ends, which starts with 0.
+    pub end: f64,
     /// The lines.
     pub lines: Vec<Line>,
 }
@@ -58,11 +60,13 @@ impl Drawing for LinePlot {
         let mut builder = ChartBuilder::on(area);
         builder.margin_top(TOP).margin_right(RIGHT).margin_bottom(EDGE).margin_left(EDGE);
         builder.x_label_area_size(BOTTOM - EDGE).y_label_area_size(LEFT - EDGE);
-        let mut chart = builder.build_cartesian_2d(0.0..1.0, 0.0..1.0)?;
+        let mut chart = builder.build_cartesian_2d(0.0..self.end, 0.0..1.0)?;
         let number = |value: &f64| format!("{value:.1}");
+        let whole = |value: &f64| format!("{value:.0}");
+        let along: &dyn Fn(&f64) -> String = if self.end > 1.0 { &whole } else { &number };
         let mut mesh = chart.configure_mesh();
         mesh.x_desc(self.axes[0]).y_desc(self.axes[1]).label_style(text_style());
-        mesh.x_labels(NUMBERS).y_labels(NUMBERS).x_label_formatter(&number).y_label_formatter(&number);
+        mesh.x_labels(NUMBERS).y_labels(NUMBERS).x_label_formatter(along).y_label_formatter(&number);
         mesh.axis_style(INK).bold_line_style(GRID).light_line_style(TRANSPARENT).draw()?;
         for (number, line) in self.lines.iter().enumerate() {
             let colour = self.colour(number);
@@ -82,7 +86,7 @@ mod tests {
     fn diagonal() -> LinePlot {
         let line = Line { label: "a<b".to_owned(), points: vec![(0.0, 0.0), (1.0, 1.0)] };
         let empty = Line { label: "none".to_owned(), points: Vec::new() };
-        LinePlot { title: "x & y".to_owned(), axes: ["right", "<up>"], lines: vec![line, empty] }
+        LinePlot { title: "x & y".to_owned(), axes: ["right", "<up>"], end: 1.0, lines: vec![line, empty] }
     }
 
     #[test]

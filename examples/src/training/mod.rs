@@ -1,6 +1,7 @@
 //! Training of detectors in Burn.
 
 mod arguments;
+mod curves;
 pub mod log;
 mod run;
 pub mod trainer;

@@ -1,6 +1,7 @@
 //! A training from its arguments to its files.
 
 use super::arguments::TrainArguments;
+use super::curves;
 use super::log::{self, Epoch};
 use super::trainer::{AVERAGE_OF, Task, Trainer};
 use crate::arguments::thread_count;
@@ -29,7 +30,7 @@ struct Run<'a> {
 }
 
 /// Trains, and writes to the folder: `last.state`, from which a training goes on; `last.safetensors` and `best.safetensors`, the averaged parameters;
-/// `epochs.json` and `epochs.csv`.
+/// `epochs.json`, `epochs.csv` and, drawn, `epochs.svg`.
 ///
 /// # Errors
 /// All that can go wrong; what was written before stays.
@@ -133,6 +134,7 @@ impl<'a> Run<'a> {
             let seconds = start.elapsed().as_secs_f64();
             epochs.push(Epoch { epoch: done, steps: trainer.progress.steps, losses, rate, ap, seconds });
             log::write(&log_path, &epochs)?;
+            curves::write(&log_path.with_extension("svg"), &epochs)?;
             note(line(&epochs[epochs.len() - 1]));
         }
         let Progress { epochs, best, best_epoch, .. } = trainer.progress;
