@@ -116,3 +116,29 @@ fn what_goes_wrong_is_told_and_what_was_kept_stays() {
     assert_eq!(wrong.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("6 classes, the model 2"));
 }
+
+/// All files of a folder, by name.
+#[cfg(unix)]
+fn files(folder: &Path) -> std::collections::BTreeMap<String, Vec<u8>> {
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    files.map(|file| (file.file_name().into_string().unwrap(), std::fs::read(file.path()).unwrap())).collect()
+}
+
+#[cfg(unix)]
+#[test]
+fn a_full_disk_leaves_what_was_there() {
+    let task = Task::new();
+    assert!(task.run("full", &["--epochs", "1"]).status.success());
+    let before = files(&task.path("full"));
+    let resumed = task.command("full", &["--epochs", "3", "--resume"]);
+    // No file may become longer than some KiB: a write fails in the middle, as on a full disk.
+    let limited = "trap '' XFSZ; ulimit -f 20; exec \"$0\" \"$@\"";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", limited]).arg(resumed.get_program()).args(resumed.get_args());
+    let ended = shell.output().unwrap();
+    let text = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(2), "{text}");
+    assert!(text.contains(".safetensors") || text.contains("last.state"), "{text}");
+    assert_eq!(files(&task.path("full")), before, "{text}");
+    assert!(task.run("full", &["--epochs", "3", "--resume"]).status.success());
+}
